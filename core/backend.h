@@ -1,0 +1,89 @@
+// backend: the whole interface between the core and what executes programs.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/ir/graph.h"
+#include "core/passes/plan_memory.h"
+#include "core/passes/target.h"
+
+namespace expgraph {
+
+/// Dense row-major host memory of a type, not owned. At least 64-byte aligned where we allocate.
+struct TensorView {
+  TensorType type;
+  void* data = nullptr;
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+};
+
+/// Named states that outlive every Executable, and the arena its Executables share: programs over
+/// one store never run at the same time.
+class StateStore {
+ public:
+  virtual ~StateStore() = default;
+  /// Makes the state, zero-filled, if there is none of that name; a type that differs is an Error.
+  virtual void create(const std::string& name, const TensorType& type) = 0;
+  virtual bool has(const std::string& name) const = 0;
+  virtual std::vector<std::string> names() const = 0;  ///< sorted
+  virtual TensorType type(const std::string& name) const = 0;
+  virtual void read(const std::string& name, const TensorView& to) const = 0;
+  virtual void write(const std::string& name, const TensorView& from) = 0;
+};
+
+struct Binding {
+  std::string name;  ///< of an input or choice leaf, or of a result
+  TensorView tensor;
+};
+
+struct CompileOptions {
+  int threads = 0;            ///< 0: all that the process may use
+  bool profile = false;       ///< time every node
+  bool check_finite = false;  ///< look at every output; see Executable::first_non_finite
+};
+
+struct NodeTime {
+  NodeId node;
+  double seconds = 0;
+};
+
+/// One program, ready to run. Its graph outlives it (the caller keeps it).
+class Executable {
+ public:
+  virtual ~Executable() = default;
+  /// Runs once over the store: reads `inputs` (each input and choice leaf of the graph), writes
+  /// `results` (any subset of the graph's results), then updates states. Blocks until done.
+  virtual void run(std::span<const Binding> inputs, std::span<const Binding> results,
+                   StateStore& store) = 0;
+  virtual int64_t workspace_bytes() const = 0;                  ///< arena and scratchpad
+  virtual std::vector<NodeTime> profile() const { return {}; }  ///< of the last run
+  /// With check_finite: the first node of the last run whose output holds NaN or Inf.
+  virtual std::optional<NodeId> first_non_finite() const { return std::nullopt; }
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;
+  virtual std::string describe() const = 0;  ///< library versions, instruction set, threads
+  virtual bool supports(const OpSchema& op) const = 0;
+  virtual std::unique_ptr<StateStore> make_store() const = 0;
+  virtual std::unique_ptr<Executable> compile(const Graph& graph, const MemoryPlan& plan,
+                                              const CompileOptions& options) const = 0;
+};
+
+/// Loads lib/expgraph_<name>.so (beside the program, or EXPGRAPH_BACKENDS) once and returns its
+/// backend; Error with ExitCode::environment or usage when there is none. Never unloaded.
+const Backend& load_backend(const std::string& name);
+std::vector<std::string> backend_names();  ///< modules that are there
+
+}  // namespace expgraph
+
+/// The one symbol that a module exports.
+extern "C" const expgraph::Backend* expgraph_backend();

@@ -1,0 +1,148 @@
+// op_schema: one record an operator. All that the compiler, the documents and the tests know of
+// an operator is here; kernels are in the backends.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/ir/graph.h"
+
+namespace expgraph {
+
+/// What an operator sees when it is typed. An absent optional input is nullptr.
+struct InferContext {
+  const OpSchema& op;
+  std::span<const TensorType* const> inputs;
+  const Attributes& attributes;
+  const Graph* body = nullptr;  ///< a fusion's
+
+  bool has(size_t k) const { return k < inputs.size() && inputs[k] != nullptr; }
+  const TensorType& input(size_t k) const { return *inputs[k]; }
+  /// Throws Error{message}; the location is added by who builds the graph.
+  [[noreturn]] void fail(std::string message) const;
+};
+
+enum class InputRole {
+  value,      ///< wired, or the previous sibling
+  parameter,  ///< trainable; unwired, it becomes the state "<node>/<input>" by the op's state rule
+  statistic,  ///< state that the optimiser leaves alone (running mean)
+  choice,     ///< unwired, it becomes the choice leaf "<node>/<input>"
+};
+
+struct InputSchema {
+  std::string_view name;
+  std::string_view doc;
+  InputRole role = InputRole::value;
+  bool optional = false;  ///< may be absent
+  bool variadic = false;  ///< last input only: one or more values
+};
+
+struct OutputSchema {
+  std::string_view name;
+  std::string_view doc;
+  std::string_view updates = {};  ///< the statistic input whose new value this is
+};
+
+struct AttributeSchema {
+  std::string_view name;
+  AttributeKind kind;
+  std::optional<AttributeValue> fallback;  ///< none: required
+  std::string_view doc;
+  std::vector<std::string_view> choices = {};  ///< a text must be one of these
+};
+
+/// A state that an unwired parameter or statistic becomes.
+struct StateRule {
+  TensorType type;
+  Initialiser initialiser;
+};
+
+/// What a gradient rule is given: the forward node, and the gradient of each output (invalid
+/// where nobody asks).
+struct GradientContext {
+  Graph& graph;      ///< nodes are added here
+  const Node& node;  ///< the forward node, its values valid in `graph`
+  std::span<const ValueId> output_grads;
+  std::span<const bool> wanted;  ///< per input: is its gradient read by anybody
+  ValueId in(size_t k) const { return node.inputs[k]; }
+  ValueId out(size_t k) const { return node.outputs[k]; }
+  /// Adds a node at path "<forward path>/backward" or as given and returns its first output.
+  ValueId add(std::string_view op, std::vector<ValueId> inputs, Attributes attributes = {}) const;
+  NodeId add_node(std::string_view op, std::vector<ValueId> inputs,
+                  Attributes attributes = {}) const;
+};
+
+/// Work of one execution.
+struct Cost {
+  int64_t macs = 0;   ///< multiply-accumulates of convolutions and matrix products
+  int64_t flops = 0;  ///< all floating point operations, a multiply-accumulate counts 2
+  int64_t bytes = 0;  ///< read and written once each
+};
+
+/// What an operator is to the pipeline compiler (core/pipeline.cpp).
+enum class OpRole {
+  compute,    ///< part of a step
+  dataset,    ///< a source of samples
+  sample,     ///< maps samples to samples, [N, ...] -> [N, ...]; before `batch`
+  cache,      ///< all upstream is done once
+  batch,      ///< samples -> steps
+  schedule,   ///< a scalar a step, known in advance
+  optimiser,  ///< loss and lr -> updates of every parameter upstream of the loss
+  metric,     ///< a compute op whose result is reported
+};
+
+/// Output `output` may be written over input `input` when nobody reads that input afterwards.
+struct InPlace {
+  int input = 0;
+  int output = 0;
+};
+
+struct OpSchema {
+  std::string_view name;
+  std::string_view family;  ///< file in core/ops; gives the colour in drawings
+  std::string_view doc;     ///< one or two sentences, formula with its source
+  OpRole role = OpRole::compute;
+  bool internal = false;  ///< made by the compiler (backward, fusion); not for YAML
+  std::vector<InputSchema> inputs;
+  std::vector<OutputSchema> outputs;  ///< a fusion has as many as its body has results
+  std::vector<AttributeSchema> attributes;
+
+  /// Output types; every check of shapes and attribute values is here.
+  std::vector<TensorType> (*infer)(const InferContext&) = nullptr;
+  /// The state of unwired input k; nullopt: the input stays absent (a conv without bias).
+  std::optional<StateRule> (*state)(const InferContext&, size_t k) = nullptr;
+  /// The choice rule of unwired choice input k, from the value inputs.
+  ChoiceRule (*choice)(const InferContext&, size_t k) = nullptr;
+  /// Gradients of the inputs, one per input, invalid where there is none. Null: not differentiable.
+  std::vector<ValueId> (*gradient)(const GradientContext&) = nullptr;
+  /// Null: elementwise, one flop an output element, bytes of inputs and outputs.
+  Cost (*cost)(const InferContext&, std::span<const TensorType> outputs) = nullptr;
+
+  std::vector<InPlace> in_place = {};
+  std::string_view evaluation_op = {};  ///< op that stands in for this one when evaluating (inputs
+                                        ///< and attributes taken by name)
+  std::string_view example = {};        ///< YAML of one node
+
+  int input_index(std::string_view input) const;    ///< -1 when there is none
+  int output_index(std::string_view output) const;  ///< -1 when there is none
+  const AttributeSchema* find_attribute(std::string_view attribute) const;
+  bool variadic() const { return !inputs.empty() && inputs.back().variadic; }
+};
+
+/// All operators, by an explicit list of families (core/ops/registry.cpp). Sorted by family, name.
+std::span<const OpSchema* const> all_ops();
+const OpSchema* find_op(std::string_view name);  ///< nullptr when there is none
+const OpSchema& op(std::string_view name);       ///< std::logic_error when there is none
+
+/// Checks names, kinds and choices, converts integer -> real (and scalar -> list of one), fills in
+/// defaults. Throws Error with the nearest attribute name; `where_of` gives an attribute's
+/// location.
+Attributes complete_attributes(const OpSchema& op, Attributes given,
+                               const std::function<Location(std::string_view)>& where_of = {});
+
+Cost cost_of(const Graph& graph, const Node& node);
+
+}  // namespace expgraph

@@ -1,0 +1,88 @@
+// passes: functions Graph -> Graph. Each is pure; the pipeline (pass.cpp) times, verifies, dumps.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/ir/graph.h"
+#include "core/passes/target.h"
+
+namespace expgraph {
+
+/// Gradients of the scalar `of` with respect to `with_respect_to` (leaves), in that order, added
+/// to `graph` as ordinary nodes; a value used twice gets the sum. Invalid where there is no path.
+/// Only what those gradients need is added. Error when an op on the way has no gradient rule.
+std::vector<ValueId> differentiate(Graph& graph, ValueId of,
+                                   std::span<const ValueId> with_respect_to);
+
+/// What an optimiser node says (an op with OpRole::optimiser), for make_step.
+struct OptimiserSpec {
+  std::string path;              ///< of the spec node: "train/update"
+  const OpSchema* op = nullptr;  ///< "sgd"
+  Attributes attributes;
+  ValueId loss;
+  ValueId lr;  ///< scalar input leaf
+  Location where;
+};
+
+/// Forward graph -> forward, backward and update: differentiates `loss` with respect to every
+/// trainable state, adds one update node a parameter (sgd -> sgd_update with its momentum state
+/// "<parameter>/momentum"), and the state updates. Error when the loss reaches no parameter.
+Graph make_step(Graph forward, const OptimiserSpec& optimiser);
+
+/// Algebra that does not change a result beyond rounding (each rule is a line in the file's head):
+/// max_pool(relu) -> relu(max_pool), scale of scale, scale by 1, double flatten, common
+/// subexpressions, dead nodes (states that only dead nodes read stay: they are the user's).
+Graph simplify(const Graph& graph);
+
+/// A relu over batch_norm that forward reads and backward reads again is not kept: the backward
+/// reader gets batch_norm_apply and relu run again right before it (Chen et al., 2016).
+Graph recompute(const Graph& graph);
+
+/// Chains that the target runs as one node -> fusion nodes with a body graph.
+Graph fuse(const Graph& graph, const Target& target);
+
+/// Every f32 value and state as f64: for finite differences on the reference backend.
+Graph to_double(const Graph& graph);
+
+/// Copies nodes of `from` into a new graph one by one; passes override what they change.
+class Rewriter {
+ public:
+  explicit Rewriter(const Graph& from);
+  Graph& graph() { return to_; }
+  ValueId map(ValueId old) const {
+    return map_[static_cast<size_t>(old.index)];
+  }  ///< invalid stays invalid
+  void set(ValueId old, ValueId now) { map_[static_cast<size_t>(old.index)] = now; }
+  NodeId copy(NodeId old);  ///< the same node over mapped inputs; maps its outputs
+  Graph finish();           ///< results and updates, mapped
+
+ private:
+  const Graph& from_;
+  Graph to_;
+  std::vector<ValueId> map_;
+};
+
+/// One stage of the walk, for --dump and timings.
+struct PassReport {
+  std::string name;
+  double seconds = 0;
+  bool changed = false;
+};
+
+struct PassOptions {
+  bool simplify = true;
+  bool fuse = true;
+  std::function<void(std::string_view stage, const Graph&, bool changed)> dump;  ///< may be empty
+  std::vector<PassReport>* reports = nullptr;
+};
+
+/// simplify -> make_step and simplify (when an optimiser is given) -> recompute (when the target
+/// asks) -> fuse, each verified.
+Graph run_passes(Graph forward, const OptimiserSpec* optimiser, const Target& target,
+                 const PassOptions& options);
+
+}  // namespace expgraph

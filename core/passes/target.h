@@ -1,0 +1,32 @@
+// target: what the compiler must know of a backend, as data.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/ir/tensor_type.h"
+
+namespace expgraph {
+
+/// A chain of operators that the backend runs as one node. ops[0] feeds ops[1] and so on, each by
+/// its first output into any value input of the next; inner values are read by nobody else.
+struct FusionPattern {
+  std::string name;  ///< kind of the fusion node: "batch_norm_relu"
+  std::vector<std::string> ops;
+};
+
+struct Target {
+  std::string name;
+  std::vector<FusionPattern> fusions;  ///< tried in order, longest first
+  std::vector<DType> types;            ///< element types it computes in
+  bool recompute =
+      false;  ///< run normalisation and activation again in backward, rather than keep them
+  int64_t alignment = 64;  ///< bytes, of every tensor in the arena
+};
+
+/// The target of a backend by name; Error (usage, with the nearest name) when there is none.
+const Target& target(std::string_view backend);
+std::vector<std::string> target_names();
+
+}  // namespace expgraph

@@ -1,0 +1,95 @@
+// graph_spec: what YAML says of a graph, nested and then flat, before anything is typed.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/spec/yaml.h"
+
+namespace expgraph {
+
+/// What the language must know of operators; the compiler fills it from the op records
+/// (core/compile.cpp), so that core/spec does not depend on core/ops.
+struct OpNames {
+  struct Op {
+    std::vector<std::string> inputs;  ///< names, wired ones first; may be given as keys
+    std::vector<std::string> attributes;
+    bool takes_input = true;  ///< false for sources (dataset, schedules): no default input
+    bool variadic = false;
+    size_t value_inputs = 1;  ///< how many leading inputs are values that must be wired
+    std::vector<std::string> outputs;
+  };
+  std::map<std::string, Op, std::less<>> ops;  ///< those that YAML may name
+  std::vector<std::string> names() const;
+};
+
+/// A value of an attribute: yaml::Value with parameters already put in (after expand).
+struct AttributeSpec {
+  std::string name;
+  yaml::Value value;
+  Location where;  ///< of the key
+};
+
+/// A reference to a value, by full path: a node ("train/net/prep/conv"), a node's named output
+/// ("train/batch/label"), a group (its output), or a group's input ("train/net/layer1/in").
+/// Symbolic: what it means is looked up when the graph is built, after all edits.
+struct Reference {
+  std::string path;
+  Location where;
+  bool operator==(const Reference& other) const { return path == other.path; }
+};
+
+/// One entry of a flat spec: an operator node or a group (cluster).
+struct SpecNode {
+  std::string path;  ///< "train/net/layer1/conv"
+  bool is_group = false;
+  std::string op;  ///< of a node
+  std::vector<AttributeSpec> attributes;
+  /// Node: one per wired input, in the op's order; named inputs given as keys are `named`.
+  /// Group: what "<path>/in" stands for (at most one; empty when the group starts with a source).
+  std::vector<Reference> inputs;
+  std::vector<std::pair<std::string, Reference>> named;  ///< lr: lr
+  std::string output;     ///< group: full path of the child whose value it is
+  std::string evaluates;  ///< group of `evaluate: path`: full path of the group that it
+                          ///< runs again in evaluation mode, sharing its states
+  Location where;
+  std::vector<std::pair<std::string, Location>> chain;  ///< blocks and networks it came through,
+                                                        ///< outermost first: "block 'residual'"
+
+  const AttributeSpec* find(std::string_view name) const;
+};
+
+/// A whole pipeline (or network), flat: full paths, every input named, in document order, each
+/// group before its members. Edits are functions from this to this.
+struct FlatSpec {
+  std::string name;
+  std::vector<SpecNode> nodes;
+  const SpecNode* find(std::string_view path) const;
+  SpecNode* find(std::string_view path);
+};
+
+/// Values for parameters, from a study, a profile or --set; each must be used.
+using Parameters = std::vector<AttributeSpec>;
+
+/// Reads a pipeline or network file and all it refers to (blocks, networks; paths relative to the
+/// file), puts parameters in, expands blocks and repeats, resolves relative names.
+FlatSpec expand_file(const std::string& path, const Parameters& parameters, const OpNames& ops,
+                     const Location& asked_at = {});
+/// The same from text; relative paths start at `directory`.
+FlatSpec expand_text(std::string_view text, const std::string& name, const std::string& directory,
+                     const Parameters& parameters, const OpNames& ops);
+
+/// Canonical YAML of a flat spec: complete and readable by expand_text, which gives it back.
+/// Two specs that mean the same have the same text (keys in order, numbers normalised).
+std::string to_yaml(const FlatSpec& spec);
+
+/// Evaluates "$name", "$(2 * width)" (numbers, + - * / %, parentheses, min max floor ceil round).
+/// A whole-scalar expression keeps its type. Throws Error with the nearest parameter name.
+yaml::Value substitute(const yaml::Value& value, const std::map<std::string, yaml::Value>& values,
+                       std::map<std::string, bool>* used = nullptr);
+
+}  // namespace expgraph
