@@ -1,9 +1,10 @@
 // compile: the walk. FlatSpec -> programs (graph and memory plan) of training and evaluation.
 #pragma once
 
-#include <memory>
+#include <functional>
+#include <optional>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "core/passes/plan_memory.h"
 #include "core/pipeline.h"
@@ -29,9 +30,20 @@ struct CompiledPipeline {
   int64_t steps = 0;       ///< of the whole training
   int64_t parameters = 0;  ///< elements of trainable states
   int64_t macs = 0;        ///< of one forward pass of one image
-  int64_t peak_bytes = 0;  ///< planned: arena, states, bindings of the largest step
+  int64_t flops = 0;       ///< of one whole training step
+  int64_t peak_bytes = 0;  ///< planned: states, the larger arena of train and test, their bindings
+  int64_t data_bytes = 0;  ///< samples of both sides as they wait in memory
   SidePrograms train;
   std::optional<SidePrograms> test;
+};
+
+/// One stage of the walk, handed to `dump`: "train/step/3-fuse" and its text; a graph stage also
+/// gives the graph, for a drawing.
+struct Stage {
+  std::string name;
+  std::string text;
+  const Graph* graph = nullptr;
+  bool changed = true;
 };
 
 struct CompilePipelineOptions {
@@ -40,12 +52,15 @@ struct CompilePipelineOptions {
   bool fuse = true;
   bool share_memory = true;
   BuildOptions build;
-  std::string dump_directory;  ///< "" = none; else every stage, numbered, as text and DOT
+  std::function<void(const Stage&)> dump;  ///< may be empty
 };
 
 CompiledPipeline compile_pipeline(const FlatSpec& spec, const CompilePipelineOptions& options = {});
 
 /// Samples of the last batch of an epoch when it is smaller than the others; 0 when there is none.
 int64_t remainder_batch(const SideGraphs& side);
+
+/// Steps of one pass over the data, the last, smaller batch included unless it is dropped.
+int64_t steps_of_epoch(const SideGraphs& side);
 
 }  // namespace expgraph

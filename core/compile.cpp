@@ -1,0 +1,109 @@
+// compile: the walk. FlatSpec -> graphs -> passes -> memory plans, for each side and rate.
+#include "core/compile.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/ir/op_schema.h"
+
+namespace expgraph {
+namespace {
+
+/// Passes and memory plan of one graph; every stage is shown to the caller's dump.
+Program compile_graph(Graph graph, const OptimiserSpec* optimiser, const std::string& stage,
+                      const CompilePipelineOptions& options) {
+  PassOptions passes{.simplify = options.simplify, .fuse = options.fuse};
+  int number = 0;
+  const auto show = [&](std::string_view name, const Graph& now, bool changed) {
+    options.dump({.name = fmt::format("{}/{}-{}", stage, number++, name),
+                  .text = changed ? to_text(now) : "(unchanged)\n",
+                  .graph = &now,
+                  .changed = changed});
+  };
+  if (options.dump) {
+    show("build", graph, true);
+    passes.dump = show;
+  }
+  const Target& goal = target(options.backend);
+  Program program{.graph = run_passes(std::move(graph), optimiser, goal, passes), .plan = {}};
+  program.plan = plan_memory(program.graph, goal, options.share_memory);
+  verify_plan(program.graph, program.plan);
+  return program;
+}
+
+SidePrograms compile_side(SideGraphs graphs, const std::string& side,
+                          const CompilePipelineOptions& options) {
+  SidePrograms programs;
+  if (graphs.prepare) {
+    programs.prepare = compile_graph(*graphs.prepare, nullptr, side + "/prepare", options);
+  }
+  programs.feed = compile_graph(graphs.feed, nullptr, side + "/feed", options);
+  const OptimiserSpec* optimiser = graphs.optimiser ? &*graphs.optimiser : nullptr;
+  programs.step = compile_graph(graphs.forward, optimiser, side + "/step", options);
+  programs.graphs = std::move(graphs);
+  return programs;
+}
+
+int64_t trainable_elements(const Graph& graph) {
+  int64_t count = 0;
+  for (const Leaf& leaf : graph.leaves()) {
+    if (leaf.trainable) count += graph.type(leaf.value).elements();
+  }
+  return count;
+}
+
+Cost total_cost(const Graph& graph) {
+  Cost total;
+  for (const Node& node : graph.nodes()) {
+    const Cost cost = cost_of(graph, node);
+    total.macs += cost.macs;
+    total.flops += cost.flops;
+    total.bytes += cost.bytes;
+  }
+  return total;
+}
+
+int64_t resident_bytes(const SideGraphs& side) {
+  return side.feed.type(side.feed.find_leaf("samples")->value).bytes();
+}
+
+}  // namespace
+
+int64_t remainder_batch(const SideGraphs& side) {
+  return side.drop_last ? 0 : side.data.count % side.nominal_batch;
+}
+
+int64_t steps_of_epoch(const SideGraphs& side) {
+  return side.data.count / side.nominal_batch + (remainder_batch(side) > 0 ? 1 : 0);
+}
+
+CompiledPipeline compile_pipeline(const FlatSpec& spec, const CompilePipelineOptions& options) {
+  if (options.dump) options.dump({.name = "spec", .text = to_yaml(spec)});
+  PipelineGraphs graphs = build_pipeline(spec, options.build);
+
+  CompiledPipeline out;
+  out.epochs = graphs.epochs;
+  out.steps_per_epoch = steps_of_epoch(graphs.train);
+  out.steps = static_cast<int64_t>(std::ceil(graphs.epochs * double(out.steps_per_epoch) - 1e-9));
+  out.parameters = trainable_elements(graphs.train.forward);
+  out.macs = total_cost(graphs.train.forward).macs / graphs.train.batch;
+
+  out.train = compile_side(std::move(graphs.train), "train", options);
+  out.flops = total_cost(out.train.step.graph).flops;
+  const MemoryPlan& train = out.train.step.plan;
+  out.data_bytes = resident_bytes(out.train.graphs);
+  int64_t arena = train.arena_bytes;
+  int64_t bindings = train.binding_bytes;
+  if (graphs.test) {
+    out.test = compile_side(std::move(*graphs.test), "test", options);
+    arena = std::max(arena, out.test->step.plan.arena_bytes);
+    bindings = std::max(bindings, out.test->step.plan.binding_bytes);
+    out.data_bytes += resident_bytes(out.test->graphs);
+  }
+  out.peak_bytes = arena + bindings + train.state_bytes;
+  return out;
+}
+
+}  // namespace expgraph
