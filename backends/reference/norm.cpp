@@ -1,0 +1,117 @@
+// norm: the meaning of batch normalisation (Ioffe and Szegedy, 2015) and its gradient. Statistics
+// are taken in double, in two passes.
+#include <cmath>
+
+#include "backends/reference/kernels.h"
+
+namespace expgraph::reference {
+
+namespace {
+
+/// f(element) for every element of channel c.
+template <typename F>
+void for_each(const Channels& sizes, int64_t c, F f) {
+  for (int64_t n = 0; n < sizes.n; ++n) {
+    const int64_t row = (n * sizes.c + c) * sizes.inner;
+    for (int64_t i = row; i < row + sizes.inner; ++i) f(i);
+  }
+}
+
+/// to[c] = value, where somebody reads it.
+template <typename T>
+void put(const TensorView& to, int64_t c, double value) {
+  if (to.data) to.as<T>()[c] = static_cast<T>(value);
+}
+
+template <typename T>
+void batch_norm(const Attributes& attributes, const KernelArgs& args) {
+  const Channels sizes(args.inputs[0].type);
+  const double epsilon = attributes.real("epsilon"), momentum = attributes.real("momentum");
+  const double count = static_cast<double>(sizes.n * sizes.inner);
+  const T* x = args.inputs[0].as<T>();
+  for (int64_t c = 0; c < sizes.c; ++c) {
+    const double scale = args.inputs[1].as<T>()[c], bias = args.inputs[2].as<T>()[c];
+    double sum = 0, squares = 0;
+    for_each(sizes, c, [&](int64_t i) { sum += x[i]; });
+    const double mean = sum / count;
+    for_each(sizes, c, [&](int64_t i) { squares += (x[i] - mean) * (x[i] - mean); });
+    const double inverse_std = 1 / std::sqrt(squares / count + epsilon);
+
+    if (T* y = args.outputs[0].as<T>())
+      for_each(sizes, c, [&](int64_t i) {
+        y[i] = static_cast<T>(scale * (x[i] - mean) * inverse_std + bias);
+      });
+    put<T>(args.outputs[1], c, mean);
+    put<T>(args.outputs[2], c, inverse_std);
+    const double running_mean = args.inputs[3].as<T>()[c], running_var = args.inputs[4].as<T>()[c];
+    const double unbiased = squares / std::max(count - 1, 1.0);
+    put<T>(args.outputs[3], c, (1 - momentum) * running_mean + momentum * mean);
+    put<T>(args.outputs[4], c, (1 - momentum) * running_var + momentum * unbiased);
+  }
+}
+
+template <typename T>
+void batch_norm_inference(const Attributes& attributes, const KernelArgs& args) {
+  const Channels sizes(args.inputs[0].type);
+  const double epsilon = attributes.real("epsilon");
+  const T* x = args.inputs[0].as<T>();
+  T* y = args.outputs[0].as<T>();
+  for (int64_t c = 0; c < sizes.c; ++c) {
+    const double scale = args.inputs[1].as<T>()[c], bias = args.inputs[2].as<T>()[c];
+    const double mean = args.inputs[3].as<T>()[c], var = args.inputs[4].as<T>()[c];
+    const double inverse_std = 1 / std::sqrt(var + epsilon);
+    for_each(sizes, c,
+             [&](int64_t i) { y[i] = static_cast<T>(scale * (x[i] - mean) * inverse_std + bias); });
+  }
+}
+
+template <typename T>
+void batch_norm_apply(const Attributes&, const KernelArgs& args) {
+  const Channels sizes(args.inputs[0].type);
+  const T* x = args.inputs[0].as<T>();
+  T* y = args.outputs[0].as<T>();
+  for (int64_t c = 0; c < sizes.c; ++c) {
+    const double scale = args.inputs[1].as<T>()[c], bias = args.inputs[2].as<T>()[c];
+    const double mean = args.inputs[3].as<T>()[c], inverse_std = args.inputs[4].as<T>()[c];
+    for_each(sizes, c,
+             [&](int64_t i) { y[i] = static_cast<T>(scale * (x[i] - mean) * inverse_std + bias); });
+  }
+}
+
+/// dx = scale * inverse_std * (dy - mean(dy) - z * mean(dy * z)), z = (x - mean) * inverse_std.
+template <typename T>
+void batch_norm_backward(const Attributes&, const KernelArgs& args) {
+  const Channels sizes(args.inputs[0].type);
+  const double count = static_cast<double>(sizes.n * sizes.inner);
+  const T* dy = args.inputs[0].as<T>();
+  const T* x = args.inputs[1].as<T>();
+  for (int64_t c = 0; c < sizes.c; ++c) {
+    const double scale = args.inputs[2].as<T>()[c];
+    const double mean = args.inputs[3].as<T>()[c], inverse_std = args.inputs[4].as<T>()[c];
+    double dbias = 0, dscale = 0;
+    for_each(sizes, c, [&](int64_t i) {
+      dbias += dy[i];
+      dscale += dy[i] * (x[i] - mean) * inverse_std;
+    });
+    if (T* dx = args.outputs[0].as<T>())
+      for_each(sizes, c, [&](int64_t i) {
+        const double z = (x[i] - mean) * inverse_std;
+        dx[i] = static_cast<T>(scale * inverse_std * (dy[i] - dbias / count - z * dscale / count));
+      });
+    put<T>(args.outputs[1], c, dscale);
+    put<T>(args.outputs[2], c, dbias);
+  }
+}
+
+constexpr KernelEntry kKernels[] = {
+    {"batch_norm", batch_norm<float>, batch_norm<double>},
+    {"batch_norm_inference", batch_norm_inference<float>, batch_norm_inference<double>},
+    {"batch_norm_apply", batch_norm_apply<float>, batch_norm_apply<double>},
+    {"batch_norm_backward", batch_norm_backward<float>, batch_norm_backward<double>},
+};
+
+}  // namespace
+
+std::span<const KernelEntry> norm_kernels() { return kKernels; }
+
+}  // namespace expgraph::reference
