@@ -75,6 +75,21 @@ struct GradientContext {
                   Attributes attributes = {}) const;
 };
 
+/// What an optimiser's update rule is given: one parameter and its gradient.
+struct UpdateContext {
+  Graph& graph;                  ///< nodes, states and state updates are added here
+  const Attributes& attributes;  ///< of the optimiser node
+  ValueId parameter, gradient;
+  ValueId lr;             ///< scalar
+  std::string_view path;  ///< of the nodes added
+  Location where;         ///< of the optimiser node
+  /// A new state "<parameter>/<name>" of the parameter's type: zero at the start, not trainable.
+  ValueId add_state(std::string_view name) const;
+  /// Adds a node at `path`.
+  NodeId add_node(std::string_view op, std::vector<ValueId> inputs,
+                  Attributes node_attributes) const;
+};
+
 /// Work of one execution.
 struct Cost {
   int64_t macs = 0;   ///< multiply-accumulates of convolutions and matrix products
@@ -118,6 +133,10 @@ struct OpSchema {
   ChoiceRule (*choice)(const InferContext&, size_t k) = nullptr;
   /// Gradients of the inputs, one per input, invalid where there is none. Null: not differentiable.
   std::vector<ValueId> (*gradient)(const GradientContext&) = nullptr;
+  /// Optimisers: adds the nodes and the state updates of one parameter's step.
+  void (*update)(const UpdateContext&) = nullptr;
+  /// Schedules: the value at `epoch` (0 = start, 1.5 = half through the second epoch).
+  double (*schedule)(const Attributes&, double epoch) = nullptr;
   /// Null: elementwise, one flop an output element, bytes of inputs and outputs.
   Cost (*cost)(const InferContext&, std::span<const TensorType> outputs) = nullptr;
 

@@ -36,13 +36,17 @@ Graph make_step(Graph forward, const OptimiserSpec& optimiser);
 /// Algebra that does not change a result beyond rounding (each rule is a line in the file's head):
 /// max_pool(relu) -> relu(max_pool), scale of scale, scale by 1, double flatten, common
 /// subexpressions, dead nodes (states that only dead nodes read stay: they are the user's).
-Graph simplify(const Graph& graph);
+/// `followed`: values kept besides results and updates; replaced by their ids in what is returned.
+Graph simplify(const Graph& graph, std::span<ValueId> followed = {});
 
-/// A relu over batch_norm that forward reads and backward reads again is not kept: the backward
-/// reader gets batch_norm_apply and relu run again right before it (Chen et al., 2016).
-Graph recompute(const Graph& graph);
+/// Where the step needs most memory, a relu(batch_norm(x)) that waits for a later reader is not
+/// kept: batch_norm_apply and relu run again right before that reader (Chen et al., 2016, arXiv
+/// 1604.06174). Done only as far as it lowers the peak, given what the target fuses.
+Graph recompute(const Graph& graph, const Target& target);
 
-/// Chains that the target runs as one node -> fusion nodes with a body graph.
+/// Chains that the target runs as one node -> fusion nodes with a body graph. Inputs: what the
+/// members read from outside, by first use, each once; they are the body's leaves. Results of the
+/// body: every output of a member that is read outside, in the members' order.
 Graph fuse(const Graph& graph, const Target& target);
 
 /// Every f32 value and state as f64: for finite differences on the reference backend.
