@@ -3,6 +3,8 @@
 #pragma once
 
 #include <compare>
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -133,6 +135,7 @@ class Graph {
  private:
   std::string name_;
   std::vector<Leaf> leaves_;
+  std::map<std::string, int32_t, std::less<>> leaf_ids_;  ///< name -> index in leaves_
   std::vector<Node> nodes_;
   std::vector<Value> values_;
   std::vector<Result> results_;

@@ -63,8 +63,8 @@ struct StateRule {
 /// What a gradient rule is given: the forward node, and the gradient of each output (invalid
 /// where nobody asks).
 struct GradientContext {
-  Graph& graph;      ///< nodes are added here
-  const Node& node;  ///< the forward node, its values valid in `graph`
+  Graph& graph;  ///< nodes are added here
+  Node node;     ///< the forward node (a copy: the graph grows), its values valid in `graph`
   std::span<const ValueId> output_grads;
   std::span<const bool> wanted;  ///< per input: is its gradient read by anybody
   ValueId in(size_t k) const { return node.inputs[k]; }
@@ -125,7 +125,8 @@ struct OpSchema {
   std::vector<OutputSchema> outputs;  ///< a fusion has as many as its body has results
   std::vector<AttributeSchema> attributes;
 
-  /// Output types; every check of shapes and attribute values is here.
+  /// Output types; every check of shapes and attribute values is here. Fewer than `outputs` where
+  /// the attributes leave the last ones out.
   std::vector<TensorType> (*infer)(const InferContext&) = nullptr;
   /// The state of unwired input k; nullopt: the input stays absent (a conv without bias).
   std::optional<StateRule> (*state)(const InferContext&, size_t k) = nullptr;

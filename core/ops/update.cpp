@@ -1,0 +1,101 @@
+// update: optimisers as the pipeline names them, and the update of one parameter.
+#include <fmt/format.h>
+
+#include "core/ops/families.h"
+#include "core/ops/rules.h"
+
+namespace expgraph {
+namespace {
+
+using Types = std::vector<TensorType>;
+
+void require_scalar(const InferContext& context, size_t k) {
+  rules::require_float(context, k);
+  if (context.input(k).rank() == 0) return;
+  context.fail(
+      fmt::format("{}, {} expects a scalar", rules::described(context, k), context.op.name));
+}
+
+void check_attributes(const InferContext& context) {
+  rules::require_range(context, "momentum", 0, 1, false);
+  const double decay = context.attributes.real("weight_decay");
+  if (decay < 0) context.fail(fmt::format("weight_decay is {}, expected at least 0", decay));
+  if (context.attributes.flag("nesterov") && context.attributes.real("momentum") == 0) {
+    context.fail("nesterov needs a momentum above 0");
+  }
+}
+
+Types infer_sgd(const InferContext& context) {
+  check_attributes(context);
+  require_scalar(context, 0);
+  require_scalar(context, 1);
+  return {};
+}
+
+Types infer_sgd_update(const InferContext& context) {
+  check_attributes(context);
+  rules::require_float(context, 0);
+  const TensorType& parameter = context.input(0);
+  rules::require_type(context, 1, parameter, "the type of parameter");
+  rules::require_type(context, 2, {accumulation_dtype(parameter.dtype), {}}, "a scalar");
+  const bool momentum = context.attributes.real("momentum") != 0;
+  if (momentum != context.has(3)) {
+    context.fail(momentum ? "the state of momentum is absent and momentum is above 0"
+                          : "the state of momentum is given and momentum is 0");
+  }
+  if (!momentum) return {parameter};
+  rules::require_type(context, 3, parameter, "the type of parameter");
+  return {parameter, parameter};
+}
+
+/// Weight decay, momentum, Nesterov's look-ahead and the step: a multiply and an add each.
+Cost cost_sgd_update(const InferContext& context, std::span<const TensorType> outputs) {
+  const int64_t terms = 1 + (context.attributes.real("weight_decay") != 0) + context.has(3) +
+                        context.attributes.flag("nesterov");
+  return rules::flop_cost(context, outputs, rules::product(2 * terms, context.input(0).elements()));
+}
+
+std::vector<AttributeSchema> sgd_attributes() {
+  return {{"momentum", AttributeKind::real, 0.0, "weight of the past, at least 0 and less than 1"},
+          {"nesterov", AttributeKind::boolean, false, "Nesterov's form of momentum"},
+          {"weight_decay", AttributeKind::real, 0.0, "times the parameter, added to its gradient"}};
+}
+
+}  // namespace
+
+std::vector<OpSchema> update_ops() {
+  return {
+      {.name = "sgd",
+       .family = "update",
+       .doc = "Stochastic gradient descent with momentum (Sutskever et al., 2013) in PyTorch's "
+              "form, for every parameter that the loss reaches: g = gradient + weight_decay * p; "
+              "m = momentum * m + g; p = p - lr * (nesterov ? g + momentum * m : m).",
+       .role = OpRole::optimiser,
+       .inputs = {{.name = "loss", .doc = "scalar to make small"},
+                  {.name = "lr", .doc = "learning rate, scalar"}},
+       .attributes = sgd_attributes(),
+       .infer = infer_sgd,
+       .cost = rules::copy_cost,
+       .example = "update: {op: sgd, inputs: [loss], lr: lr, momentum: 0.9, nesterov: true, "
+                  "weight_decay: 5e-4}"},
+      {.name = "sgd_update",
+       .family = "update",
+       .doc = "One parameter's step of sgd: g = gradient + weight_decay * parameter; m' = momentum "
+              "* m + g; parameter' = parameter - lr * (nesterov ? g + momentum * m' : m').",
+       .internal = true,
+       .inputs = {{.name = "parameter", .doc = "any shape"},
+                  {.name = "gradient", .doc = "as parameter"},
+                  {.name = "lr", .doc = "learning rate, scalar"},
+                  {.name = "momentum",
+                   .doc = "m, as parameter; absent when momentum is 0",
+                   .optional = true}},
+       .outputs = {{.name = "new_parameter", .doc = "as parameter"},
+                   {.name = "new_momentum", .doc = "m', absent when momentum is 0"}},
+       .attributes = sgd_attributes(),
+       .infer = infer_sgd_update,
+       .cost = cost_sgd_update,
+       .in_place = {{0, 0}, {3, 1}}},
+  };
+}
+
+}  // namespace expgraph
