@@ -394,6 +394,8 @@ const OpNames& op_names() {
         if (!input.optional) ++entry.value_inputs;
       }
       entry.variadic = schema->variadic();
+      entry.feeds_next = schema->role != OpRole::schedule && schema->role != OpRole::metric &&
+                         schema->role != OpRole::optimiser;
       for (const AttributeSchema& attribute : schema->attributes) {
         entry.attributes.emplace_back(attribute.name);
       }

@@ -1,11 +1,13 @@
 // graph_spec: what YAML says of a graph, nested and then flat, before anything is typed.
 #pragma once
 
-#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/spec/yaml.h"
@@ -13,7 +15,7 @@
 namespace expgraph {
 
 /// What the language must know of operators; the compiler fills it from the op records
-/// (core/compile.cpp), so that core/spec does not depend on core/ops.
+/// (core/pipeline.cpp), so that core/spec does not depend on core/ops.
 struct OpNames {
   struct Op {
     std::vector<std::string> inputs;  ///< names, wired ones first; may be given as keys
@@ -22,6 +24,8 @@ struct OpNames {
     bool variadic = false;
     size_t value_inputs = 1;  ///< how many leading inputs are values that must be wired
     std::vector<std::string> outputs;
+    bool feeds_next = true;  ///< false for schedules, metrics and optimisers: the node after
+                             ///< one must name its input
   };
   std::map<std::string, Op, std::less<>> ops;  ///< those that YAML may name
   std::vector<std::string> names() const;
@@ -43,43 +47,49 @@ struct Reference {
   bool operator==(const Reference& other) const { return path == other.path; }
 };
 
+/// The blocks and networks that a node came through, outermost first: "block 'residual'" and
+/// where it was used.
+using BlockChain = std::vector<std::pair<std::string, Location>>;
+
 /// One entry of a flat spec: an operator node or a group (cluster).
 struct SpecNode {
   std::string path;  ///< "train/net/layer1/conv"
   bool is_group = false;
   std::string op;  ///< of a node
   std::vector<AttributeSpec> attributes;
-  /// Node: one per wired input, in the op's order; named inputs given as keys are `named`.
-  /// Group: what "<path>/in" stands for (at most one; empty when the group starts with a source).
+  /// Node: one per value input, in the op's order (variadic: any number).
+  /// Group: what "<path>/in" stands for (at most one; empty when no member reads it).
   std::vector<Reference> inputs;
-  std::vector<std::pair<std::string, Reference>> named;  ///< lr: lr
-  std::string output;     ///< group: full path of the child whose value it is
+  std::vector<std::pair<std::string, Reference>> named;  ///< further inputs, by name
+  std::string output;     ///< group: full path of the value that it stands for
   std::string evaluates;  ///< group of `evaluate: path`: full path of the group that it
                           ///< runs again in evaluation mode, sharing its states
   Location where;
-  std::vector<std::pair<std::string, Location>> chain;  ///< blocks and networks it came through,
-                                                        ///< outermost first: "block 'residual'"
+  BlockChain chain;
 
   const AttributeSpec* find(std::string_view name) const;
+  AttributeSpec* find(std::string_view name);
 };
 
-/// A whole pipeline (or network), flat: full paths, every input named, in document order, each
+/// A whole pipeline or network, flat: full paths, every input named, in document order, each
 /// group before its members. Edits are functions from this to this.
 struct FlatSpec {
   std::string name;
+  bool is_network = false;  ///< else a pipeline: its roots are `train` and `test`
+  std::string output;       ///< network: full path of its value; its input is "in"
   std::vector<SpecNode> nodes;
   const SpecNode* find(std::string_view path) const;
   SpecNode* find(std::string_view path);
 };
 
-/// Values for parameters, from a study, a profile or --set; each must be used.
+/// Values for parameters, from a study, a profile or --set; each must be known to the graph.
 using Parameters = std::vector<AttributeSpec>;
 
 /// Reads a pipeline or network file and all it refers to (blocks, networks; paths relative to the
 /// file), puts parameters in, expands blocks and repeats, resolves relative names.
 FlatSpec expand_file(const std::string& path, const Parameters& parameters, const OpNames& ops,
                      const Location& asked_at = {});
-/// The same from text; relative paths start at `directory`.
+/// The same from text that is called `name` in messages; its relative paths start at `directory`.
 FlatSpec expand_text(std::string_view text, const std::string& name, const std::string& directory,
                      const Parameters& parameters, const OpNames& ops);
 
@@ -87,9 +97,10 @@ FlatSpec expand_text(std::string_view text, const std::string& name, const std::
 /// Two specs that mean the same have the same text (keys in order, numbers normalised).
 std::string to_yaml(const FlatSpec& spec);
 
-/// Evaluates "$name", "$(2 * width)" (numbers, + - * / %, parentheses, min max floor ceil round).
-/// A whole-scalar expression keeps its type. Throws Error with the nearest parameter name.
-yaml::Value substitute(const yaml::Value& value, const std::map<std::string, yaml::Value>& values,
-                       std::map<std::string, bool>* used = nullptr);
+/// Error unless every reference names a value that there is, and no value depends on itself.
+void check_references(const FlatSpec& spec, const OpNames& ops);
+
+/// Adds "in block 'residual', used at file:line:column" notes, innermost first.
+Error& note_chain(Error& error, const BlockChain& chain);
 
 }  // namespace expgraph

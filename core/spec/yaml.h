@@ -2,7 +2,10 @@
 // its event handler: duplicate keys, deep nesting, alias bombs and huge files are errors here.
 #pragma once
 
+#include <cstdint>
+#include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,6 +30,7 @@ struct Value {
   std::vector<Entry> entries;  ///< of a mapping, in order, keys unique
 
   const Value* find(std::string_view key) const;
+  bool is_null() const { return kind == Kind::null; }
   bool is_mapping() const { return kind == Kind::mapping; }
   bool is_sequence() const { return kind == Kind::sequence; }
   bool is_scalar() const { return kind == Kind::scalar; }
@@ -50,7 +54,27 @@ Value parse(std::shared_ptr<const SourceText> source, const Limits& limits = {})
 /// `asked_at`.
 Value parse_file(const std::string& path, const Location& asked_at = {}, const Limits& limits = {});
 
-/// YAML text of a value: block style, short sequences in flow style, keys in order.
+/// One line of YAML (flow style) that parses back to the value; texts are quoted where they must.
 std::string to_text(const Value& value);
+
+/// Numbers as the language writes them: 8, -1, 0.5, 5e-4. None for anything else.
+std::optional<int64_t> to_integer(std::string_view text);
+std::optional<double> to_number(std::string_view text);
+
+/// Number of values in a value, itself included.
+size_t count_values(const Value& value);
+
+/// What a message calls a value: "'text'", "a list", "a mapping", "nothing".
+std::string describe(const Value& value);
+
+// Checked access for readers of documents. `what` names the value in messages: "'repeat'".
+
+/// Error unless `value` is a mapping whose keys are all known (nearest key, or all of them).
+void expect_keys(const Value& value, std::initializer_list<std::string_view> known,
+                 std::string_view what);
+const Value& require_mapping(const Value& value, std::string_view what);
+const Value& require_sequence(const Value& value, std::string_view what);
+const std::string& require_text(const Value& value, std::string_view what);
+int64_t require_integer(const Value& value, std::string_view what, int64_t low, int64_t high);
 
 }  // namespace expgraph::yaml
