@@ -13,10 +13,9 @@ struct Geometry {
   Geometry(const Attributes& attributes, const TensorType& x_type, const TensorType& w_type,
            const TensorType& y_type)
       : x(x_type), w(w_type), y(y_type) {
-    const Pair stride = pair(attributes, "stride");
-    const Pair padding = pair(attributes, "padding");
-    rows = {x.h, y.h, stride[0], padding[0]};
-    columns = {x.w, y.w, stride[1], padding[1]};
+    const Window window = conv_window(attributes, w_type.shape);
+    rows = {x.h, y.h, window.sh, window.ph};
+    columns = {x.w, y.w, window.sw, window.pw};
   }
 
   /// f(place in y's plane, place in x's plane) where kernel place (kh, kw) meets x.

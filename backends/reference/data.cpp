@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backends/reference/kernels.h"
+#include "core/ops/common.h"
 
 namespace expgraph::reference {
 
@@ -56,12 +57,12 @@ int64_t reflect(int64_t i, int64_t size) {
 
 void pad(const Attributes& attributes, const KernelArgs& args) {
   const Samples x(args.inputs[0]), y(args.outputs[0]);
-  const int64_t size = attributes.integer("size");
+  const Pair size = pair(attributes, "size");
   const bool reflects = attributes.text("mode") == "reflect";
   for (int64_t n = 0; n < y.n; ++n) {
     for (int64_t row = 0; row < y.h; ++row) {
       for (int64_t column = 0; column < y.w; ++column) {
-        const int64_t r = row - size, c = column - size;
+        const int64_t r = row - size.height, c = column - size.width;
         const bool inside = r >= 0 && r < x.h && c >= 0 && c < x.w;
         if (inside || reflects)
           std::memcpy(y.at(n, row, column), x.at(n, reflect(r, x.h), reflect(c, x.w)), y.pixel);
@@ -95,13 +96,13 @@ void random_flip(const Attributes&, const KernelArgs& args) {
 
 void cutout(const Attributes& attributes, const KernelArgs& args) {
   const Samples x(args.inputs[0]), y(args.outputs[0]);
-  const int64_t size = attributes.integer("size");
+  const Pair size = pair(attributes, "size");
   std::memmove(y.data, x.data, static_cast<size_t>(args.outputs[0].type.bytes()));
-  for (int64_t n = 0; n < y.n && size > 0; ++n) {
+  for (int64_t n = 0; n < y.n; ++n) {
     const int64_t top = choice(args.inputs[1], n, 0), left = choice(args.inputs[1], n, 1);
-    EXPGRAPH_CHECK(top >= 0 && top + size <= y.h && left >= 0 && left + size <= y.w);
-    for (int64_t row = top; row < top + size; ++row)
-      std::memset(y.at(n, row, left), 0, static_cast<size_t>(size) * y.pixel);
+    EXPGRAPH_CHECK(top >= 0 && top + size.height <= y.h && left >= 0 && left + size.width <= y.w);
+    for (int64_t row = top; row < top + size.height; ++row)
+      std::memset(y.at(n, row, left), 0, static_cast<size_t>(size.width) * y.pixel);
   }
 }
 

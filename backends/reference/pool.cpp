@@ -10,17 +10,13 @@ namespace {
 
 /// Windows over the planes of x, each giving one place of y.
 struct Windows {
-  /// With the forward attributes: size 0 is the whole map, no stride is the size.
   Windows(const Attributes& attributes, const TensorType& x_type, const TensorType& y_type)
-      : x(x_type), y(y_type), size(pair(attributes, "size")) {
-    if (size == Pair{0, 0}) size = {x.h, x.w};
-    const Pair padding = pair(attributes, "padding");
-    const Pair stride = attributes.integers("stride").empty() ? size : pair(attributes, "stride");
-    rows = {x.h, y.h, stride[0], padding[0]};
-    columns = {x.w, y.w, stride[1], padding[1]};
+      : x(x_type), y(y_type), window(pool_window(attributes, x.h, x.w)) {
+    rows = {x.h, y.h, window.sh, window.ph};
+    columns = {x.w, y.w, window.sw, window.pw};
   }
 
-  /// f(plane, place in y, rows and columns of x in the window); places count through all planes.
+  /// f(place) for every place of y, plane by plane.
   template <typename F>
   void for_each(F f) const {
     int64_t place = 0;
@@ -28,7 +24,7 @@ struct Windows {
       for (int64_t oh = 0; oh < y.h; ++oh)
         for (int64_t ow = 0; ow < y.w; ++ow)
           f(Place{plane * x.plane(), place++, rows.start(oh), columns.start(ow),
-                  rows.inside(oh, size[0]), columns.inside(ow, size[1])});
+                  rows.inside(oh, window.kh), columns.inside(ow, window.kw)});
   }
 
   struct Place {
@@ -39,7 +35,7 @@ struct Windows {
   };
 
   Images x, y;
-  Pair size;
+  Window window;
   Axis rows, columns;
 };
 
@@ -67,7 +63,7 @@ void max_pool(const Attributes& attributes, const KernelArgs& args) {
         const T value = x[at.x_plane + h * windows.x.w + w];
         if (index >= 0 && !(value > largest) && !std::isnan(value)) continue;
         largest = value;
-        index = (h - at.top) * windows.size[1] + w - at.left;
+        index = (h - at.top) * windows.window.kw + w - at.left;
       }
     }
     if (y) y[at.y] = largest;
@@ -83,7 +79,7 @@ void max_pool_backward(const Attributes& attributes, const KernelArgs& args) {
   std::fill_n(dx, args.outputs[0].type.elements(), T(0));
   windows.for_each([&](const Windows::Place& at) {
     const int64_t index = index_at(args.inputs[1], at.y);
-    const int64_t h = at.top + index / windows.size[1], w = at.left + index % windows.size[1];
+    const int64_t h = at.top + index / windows.window.kw, w = at.left + index % windows.window.kw;
     dx[at.x_plane + h * windows.x.w + w] += dy[at.y];
   });
 }
@@ -91,7 +87,7 @@ void max_pool_backward(const Attributes& attributes, const KernelArgs& args) {
 template <typename T>
 void average_pool(const Attributes& attributes, const KernelArgs& args) {
   const Windows windows(attributes, args.inputs[0].type, args.outputs[0].type);
-  const double count = static_cast<double>(windows.size[0] * windows.size[1]);
+  const double count = static_cast<double>(windows.window.places());
   const T* x = args.inputs[0].as<T>();
   T* y = args.outputs[0].as<T>();
   windows.for_each([&](const Windows::Place& at) {
@@ -106,7 +102,7 @@ void average_pool(const Attributes& attributes, const KernelArgs& args) {
 template <typename T>
 void average_pool_backward(const Attributes& attributes, const KernelArgs& args) {
   const Windows windows(attributes, args.outputs[0].type, args.inputs[0].type);
-  const T count = static_cast<T>(windows.size[0] * windows.size[1]);
+  const T count = static_cast<T>(windows.window.places());
   const T* dy = args.inputs[0].as<T>();
   T* dx = args.outputs[0].as<T>();
   std::fill_n(dx, args.outputs[0].type.elements(), T(0));

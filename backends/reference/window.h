@@ -2,19 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 
 #include "backends/reference/kernels.h"
+#include "core/ops/common.h"
 
 namespace expgraph::reference {
-
-using Pair = std::array<int64_t, 2>;  ///< rows, columns
-
-/// An attribute of one number (both) or two.
-inline Pair pair(const Attributes& attributes, std::string_view name) {
-  const std::vector<int64_t>& values = attributes.integers(name);
-  return {values.front(), values.back()};
-}
 
 /// A half-open range of positions.
 struct Range {
