@@ -127,6 +127,18 @@ ValueId GradientContext::add(std::string_view name, std::vector<ValueId> inputs,
   return graph.output(add_node(name, std::move(inputs), std::move(attributes)));
 }
 
+ValueId UpdateContext::add_state(std::string_view name) const {
+  // Copies: the new leaf may move the graph's own.
+  const TensorType type = graph.type(parameter);
+  return graph.add_state(fmt::format("{}/{}", graph.leaf(parameter).name, name), type, {}, false);
+}
+
+NodeId UpdateContext::add_node(std::string_view name, std::vector<ValueId> inputs,
+                               Attributes node_attributes) const {
+  return graph.add_node(op(name), std::move(node_attributes), std::move(inputs), std::string(path),
+                        where);
+}
+
 Cost cost_of(const Graph& graph, const Node& node) {
   std::vector<const TensorType*> inputs;
   for (const ValueId input : node.inputs) {

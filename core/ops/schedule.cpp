@@ -1,6 +1,8 @@
 // schedule: scalars that are known for every step in advance.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/ops/families.h"
 #include "core/ops/rules.h"
 
@@ -24,6 +26,17 @@ std::vector<TensorType> infer_piecewise_linear(const InferContext& context) {
   return {{DType::f32, {}}};
 }
 
+double piecewise_linear(const Attributes& attributes, double epoch) {
+  const std::vector<double>& epochs = attributes.reals("epochs");
+  const std::vector<double>& values = attributes.reals("values");
+  const auto next = std::upper_bound(epochs.begin(), epochs.end(), epoch);
+  if (next == epochs.begin()) return values.front();
+  if (next == epochs.end()) return values.back();
+  const auto k = static_cast<size_t>(next - epochs.begin());
+  const double part = (epoch - epochs[k - 1]) / (epochs[k] - epochs[k - 1]);
+  return values[k - 1] + part * (values[k] - values[k - 1]);
+}
+
 }  // namespace
 
 std::vector<OpSchema> schedule_ops() {
@@ -38,6 +51,7 @@ std::vector<OpSchema> schedule_ops() {
        .attributes = {{"epochs", AttributeKind::reals, std::nullopt, "knots, increasing"},
                       {"values", AttributeKind::reals, std::nullopt, "value at each knot"}},
        .infer = infer_piecewise_linear,
+       .schedule = piecewise_linear,
        .cost = rules::copy_cost,
        .example = "lr: {op: piecewise_linear, epochs: [0, 5, 24], values: [0, 0.4, 0]}"},
   };

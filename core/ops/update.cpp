@@ -55,6 +55,15 @@ Cost cost_sgd_update(const InferContext& context, std::span<const TensorType> ou
   return rules::flop_cost(context, outputs, rules::product(2 * terms, context.input(0).elements()));
 }
 
+void update_sgd(const UpdateContext& context) {
+  std::vector<ValueId> inputs = {context.parameter, context.gradient, context.lr};
+  const bool has_momentum = context.attributes.real("momentum") != 0;
+  if (has_momentum) inputs.push_back(context.add_state("momentum"));
+  const NodeId step = context.add_node("sgd_update", inputs, context.attributes);
+  context.graph.add_update(context.parameter, context.graph.output(step));
+  if (has_momentum) context.graph.add_update(inputs[3], context.graph.output(step, 1));
+}
+
 std::vector<AttributeSchema> sgd_attributes() {
   return {{"momentum", AttributeKind::real, 0.0, "weight of the past, at least 0 and less than 1"},
           {"nesterov", AttributeKind::boolean, false, "Nesterov's form of momentum"},
@@ -75,6 +84,7 @@ std::vector<OpSchema> update_ops() {
                   {.name = "lr", .doc = "learning rate, scalar"}},
        .attributes = sgd_attributes(),
        .infer = infer_sgd,
+       .update = update_sgd,
        .cost = rules::copy_cost,
        .example = "update: {op: sgd, inputs: [loss], lr: lr, momentum: 0.9, nesterov: true, "
                   "weight_decay: 5e-4}"},

@@ -1,0 +1,54 @@
+// target: the backends that the compiler knows, as data.
+#include "core/passes/target.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/support/diagnostics.h"
+#include "core/support/suggest.h"
+
+namespace expgraph {
+namespace {
+
+const std::vector<Target>& targets() {
+  static const std::vector<Target> all = {
+      {.name = "onednn",
+       .fusions =
+           {
+               {"batch_norm_pool_relu", {"batch_norm", "max_pool", "relu"}},
+               {"batch_norm_inference_pool_relu", {"batch_norm_inference", "max_pool", "relu"}},
+               {"relu_pool_batch_norm_backward",
+                {"relu_backward", "max_pool_backward", "batch_norm_backward"}},
+               {"batch_norm_relu", {"batch_norm", "relu"}},
+               {"batch_norm_pool", {"batch_norm", "max_pool"}},
+               {"batch_norm_inference_relu", {"batch_norm_inference", "relu"}},
+               {"batch_norm_apply_relu", {"batch_norm_apply", "relu"}},
+               {"relu_batch_norm_backward", {"relu_backward", "batch_norm_backward"}},
+               {"pool_batch_norm_backward", {"max_pool_backward", "batch_norm_backward"}},
+           },
+       .types = {DType::f32},
+       .recompute = true},
+      {.name = "reference", .fusions = {}, .types = {DType::f32, DType::f64}},
+  };
+  return all;
+}
+
+}  // namespace
+
+const Target& target(std::string_view backend) {
+  const auto found = std::ranges::find(targets(), backend, &Target::name);
+  if (found != targets().end()) return *found;
+  Error error(fmt::format("there is no backend '{}'", backend), {}, ExitCode::usage);
+  const std::string near = did_you_mean(backend, target_names());
+  throw error.note(near.empty() ? fmt::format("backends are {}", fmt::join(target_names(), ", "))
+                                : near);
+}
+
+std::vector<std::string> target_names() {
+  std::vector<std::string> names;
+  for (const Target& known : targets()) names.push_back(known.name);
+  return names;
+}
+
+}  // namespace expgraph
