@@ -1,0 +1,120 @@
+// guarded_run: a program run with guard zones around every tensor -> its results and what it
+// touched that is not its own.
+#include "tests/support/guarded_run.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/host_store.h"
+
+namespace expgraph::test {
+
+namespace {
+
+constexpr int64_t kGuard = 64;
+constexpr auto kPoison = std::byte{0xff};
+
+int64_t padded(int64_t bytes) { return (bytes + kGuard - 1) / kGuard * kGuard; }
+
+bool poisoned(const std::byte* begin, const std::byte* end) {
+  return std::all_of(begin, end, [](std::byte b) { return b == kPoison; });
+}
+
+/// A tensor's bytes with guard zones before and after.
+class GuardedTensor {
+ public:
+  explicit GuardedTensor(const TensorType& type)
+      : type_(type), buffer_(kGuard + padded(type.bytes()) + kGuard) {
+    std::memset(buffer_.data(), 0xff, static_cast<size_t>(buffer_.bytes()));
+  }
+  std::byte* data() const { return buffer_.data() + kGuard; }
+  TensorView view() const { return {type_, data()}; }
+  bool intact() const {
+    const std::byte* end = data() + type_.bytes();
+    return poisoned(buffer_.data(), data()) && poisoned(end, buffer_.data() + buffer_.bytes());
+  }
+
+ private:
+  TensorType type_;
+  AlignedBuffer buffer_;
+};
+
+/// Of an arena that was filled with poison: the bytes between the planned values.
+bool gaps_intact(const Graph& graph, const MemoryPlan& plan, const std::byte* arena) {
+  std::vector<bool> owned(static_cast<size_t>(plan.arena_bytes), false);
+  for (size_t v = 0; v < plan.placements.size(); ++v) {
+    if (plan.placements[v].kind != Placement::Kind::arena) continue;
+    const int64_t bytes = graph.values()[v].type.bytes();
+    std::fill_n(owned.begin() + plan.placements[v].offset, bytes, true);
+  }
+  for (size_t i = 0; i < owned.size(); ++i)
+    if (!owned[i] && arena[i] != kPoison) return false;
+  return true;
+}
+
+}  // namespace
+
+MemoryPlan guarded_plan(const Graph& graph) {
+  MemoryPlan plan;
+  plan.placements.resize(graph.values().size());
+  for (const Leaf& leaf : graph.leaves()) {
+    EXPGRAPH_CHECK(leaf.kind == LeafKind::input);
+    plan.placements[static_cast<size_t>(leaf.value.index)] = {Placement::Kind::binding, 0,
+                                                              leaf.value};
+  }
+  plan.arena_bytes = kGuard;
+  const auto consumers = graph.consumers();
+  for (const Node& node : graph.nodes()) {
+    for (ValueId out : node.outputs) {
+      const bool result =
+          std::ranges::find(graph.results(), out, &Result::value) != graph.results().end();
+      if (!result && consumers[static_cast<size_t>(out.index)].empty()) continue;
+      plan.placements[static_cast<size_t>(out.index)] = {
+          Placement::Kind::arena, plan.arena_bytes, {}};
+      plan.arena_bytes += padded(graph.type(out).bytes()) + kGuard;
+    }
+  }
+  return plan;
+}
+
+GuardedRun guarded_run(const Backend& backend, const Graph& graph, const MemoryPlan& plan,
+                       const Tensors& inputs, const std::string& overwritten) {
+  std::map<std::string, GuardedTensor> bound, results;
+  std::vector<Binding> input_bindings, result_bindings;
+  for (const auto& [name, tensor] : inputs) {
+    GuardedTensor& copy = bound.emplace(name, tensor.type).first->second;
+    std::memcpy(copy.data(), tensor.bytes.data(), tensor.bytes.size());
+    input_bindings.push_back({name, copy.view()});
+  }
+  for (const Result& result : graph.results()) {
+    GuardedTensor& tensor = results.emplace(result.name, graph.type(result.value)).first->second;
+    result_bindings.push_back({result.name, tensor.view()});
+  }
+
+  const auto store = backend.make_store();
+  const auto executable = backend.compile(graph, plan, {.threads = 2});
+  std::byte* arena = nullptr;
+  if (auto* host = dynamic_cast<HostStateStore*>(store.get())) {
+    arena = host->arena(executable->workspace_bytes());
+    std::memset(arena, 0xff, static_cast<size_t>(executable->workspace_bytes()));
+  }
+  executable->run(input_bindings, result_bindings, *store);
+
+  GuardedRun run;
+  for (const auto& [name, tensor] : bound) {
+    if (!tensor.intact()) run.faults.push_back("wrote around input " + name);
+    const Tensor& before = inputs.at(name);
+    if (name != overwritten && std::memcmp(tensor.data(), before.bytes.data(), before.bytes.size()))
+      run.faults.push_back("changed input " + name);
+  }
+  for (const auto& [name, tensor] : results) {
+    if (!tensor.intact()) run.faults.push_back("wrote around result " + name);
+    Tensor& copy = run.results.emplace(name, tensor.view().type).first->second;
+    std::memcpy(copy.bytes.data(), tensor.data(), copy.bytes.size());
+  }
+  if (arena && !gaps_intact(graph, plan, arena))
+    run.faults.push_back("wrote between the tensors of the arena");
+  return run;
+}
+
+}  // namespace expgraph::test

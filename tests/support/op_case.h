@@ -1,0 +1,67 @@
+// op_case: tests/ops/<family>.yaml -> graphs of an operator (or a chain of them), forward and
+// backward, and the values that go in.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/ir/op_schema.h"
+#include "core/spec/yaml.h"
+
+namespace expgraph::test {
+
+/// A tensor that owns its elements.
+struct Tensor {
+  explicit Tensor(TensorType t = {})
+      : type(std::move(t)), bytes(static_cast<size_t>(type.bytes())) {}
+  double at(int64_t i) const;
+  void set(int64_t i, double value);
+  TensorView view() { return {type, bytes.data()}; }
+
+  TensorType type;
+  std::vector<std::byte> bytes;
+};
+using Tensors = std::map<std::string, Tensor>;
+
+/// One case of the corpus:
+///   - conv2d: f32[1,3,7,5] f32[4,3,3,3]     # types of the inputs; - for one that is absent
+///     with: {channels: 4, kernel: 3}        # attributes
+///     ranges: {x: [0, 1]}                   # of random inputs; reals are in [-1, 1] otherwise
+///     values: {x: [1, 2, 3]}                # or all elements of an input
+///     expect: {y: [2, 4, 6]}                # all elements of an output
+///     tolerance: 1e-5                       # |difference| over the largest |element|
+/// The key may name a chain ("batch_norm relu"): each op's first output feeds the next op, the
+/// inputs are those of the first. `fused: [kinds]` are the fusions that onednn's target makes of
+/// the chain and its gradient.
+struct OpCase {
+  std::string name;  ///< "conv.yaml:12: conv2d"
+  std::vector<const OpSchema*> ops;
+  std::vector<Attributes> attributes;  ///< of each op
+  std::vector<std::optional<TensorType>> inputs;
+  std::map<std::string, std::vector<double>> ranges, values, expect;
+  std::vector<std::string> fused;
+  double tolerance = 1e-5;
+};
+
+/// All cases of all files in a folder, by file name. Throws Error.
+std::vector<OpCase> read_op_cases(const std::string& folder);
+
+/// Inputs named as the first op's; every output is a result, named as the last op's, except those
+/// that feed the next op of a chain.
+Graph forward_graph(const OpCase& c);
+
+/// forward_graph, then the gradients of the inputs by the ops' rules: input "gradient" is that of
+/// the first output; results "gradient/<input>", and each output of each node that the rules add.
+/// Nothing when a rule is missing.
+std::optional<Graph> gradient_graph(const OpCase& c);
+
+/// Values for every input leaf, from the case and its name as seed.
+Tensors make_inputs(const OpCase& c, const Graph& graph);
+
+/// Why `got` is not `want`; "" when it is, to `tolerance` (integers: exactly; NaN is never right).
+std::string difference(const Tensor& want, const Tensor& got, double tolerance);
+
+}  // namespace expgraph::test
