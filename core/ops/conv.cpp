@@ -177,9 +177,9 @@ std::vector<OpSchema> conv_ops() {
       {.name = "conv2d",
        .family = "conv",
        .doc = "Two-dimensional convolution (cross-correlation, LeCun et al., 1989): "
-              "y[n,m,i,j] = b[m] + sum over c,u,v of w[m,c,u,v] * x[n,c,i*stride+u-padding,"
-              "j*stride+v-padding]. Weights and bias start uniform in +-1/sqrt(C*kh*kw), as "
-              "PyTorch's.",
+              "y[n,m,i,j] = b[m] + sum over c,u,v of w[m,c,u,v] * x[n, c, i * stride + u - "
+              "padding, j * stride + v - padding]. Weights and bias start uniform in +-1 / sqrt(C "
+              "* kh * kw), as PyTorch's.",
        .inputs = {{.name = "x", .doc = "[N, C, H, W]"},
                   {.name = "w",
                    .doc = "filters [channels, C, kh, kw]",
@@ -216,7 +216,7 @@ std::vector<OpSchema> conv_ops() {
       {.name = "conv2d_backward_weights",
        .family = "conv",
        .doc = "Gradient of conv2d in its filters: dw[m,c,u,v] = sum over n,i,j of dy[n,m,i,j] * "
-              "x[n,c,i*stride+u-padding,j*stride+v-padding].",
+              "x[n, c, i * stride + u - padding, j * stride + v - padding].",
        .internal = true,
        .inputs = {{.name = "dy", .doc = "gradient of y [N, M, OH, OW]"},
                   {.name = "x", .doc = "[N, C, H, W]"}},

@@ -81,7 +81,7 @@ std::vector<OpSchema> elementwise_ops() {
       {.name = "add",
        .family = "elementwise",
        .doc = "Sum of two or more tensors of one type: y = x1 + x2 + ...",
-       .inputs = {{.name = "x", .doc = "two or more of equal type", .variadic = true}},
+       .inputs = {{.name = "x", .doc = "at least two, of one type", .variadic = true}},
        .outputs = {{.name = "y", .doc = "as each x"}},
        .infer = infer_add,
        .gradient = gradient_add,

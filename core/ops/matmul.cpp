@@ -101,7 +101,7 @@ std::vector<OpSchema> matmul_ops() {
       {.name = "linear",
        .family = "matmul",
        .doc = "Fully connected layer: y = x w^T + b. Weights and bias start uniform in "
-              "+-1/sqrt(K), as PyTorch's.",
+              "+-1 / sqrt(K), as PyTorch's.",
        .inputs = {{.name = "x", .doc = "[N, K]"},
                   {.name = "w", .doc = "weights [features, K]", .role = InputRole::parameter},
                   {.name = "b",
