@@ -1,0 +1,138 @@
+// run: a study -> its runs, trained or reused, and the table of them.
+#include <fmt/ostream.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "core/study/study.h"
+#include "core/study/table.h"
+
+namespace expgraph {
+namespace {
+
+struct Arguments {
+  StudyArguments study;
+  std::string backend = "onednn";
+  std::string runs = "runs";
+  std::string data;
+  int threads = 0;
+  bool download = false, fresh = false, fail_fast = false, explain = false, json = false;
+};
+
+/// What a signal handler may touch.
+std::atomic<bool> stop_asked = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+/// While it lives, the first Ctrl-C asks the run to stop; a second one ends the process.
+class StopOnSignal {
+ public:
+  StopOnSignal() {
+    stop_asked = false;
+    struct sigaction action {};
+    action.sa_handler = [](int) { stop_asked = true; };
+    action.sa_flags = SA_RESETHAND | SA_RESTART;
+    sigaction(SIGINT, &action, &interrupt_);
+    sigaction(SIGTERM, &action, &terminate_);
+  }
+  ~StopOnSignal() {
+    sigaction(SIGINT, &interrupt_, nullptr);
+    sigaction(SIGTERM, &terminate_, nullptr);
+  }
+  StopOnSignal(const StopOnSignal&) = delete;
+  StopOnSignal& operator=(const StopOnSignal&) = delete;
+
+ private:
+  struct sigaction interrupt_ {
+  }, terminate_{};
+};
+
+/// The words that decide what comes out.
+std::string command_of(const Arguments& arguments) {
+  const StudyArguments& study = arguments.study;
+  std::string out = "expgraph run " + study.file;
+  const auto add = [&](std::string_view option, const std::string& value) {
+    if (!value.empty()) out += fmt::format(" {} {}", option, value);
+  };
+  add("--profile", study.profile);
+  add("--only", fmt::format("{}", fmt::join(study.only, ",")));
+  add("--seeds", study.seeds == 0 ? "" : fmt::format("{}", study.seeds));
+  for (const std::string& set : study.set) {
+    const bool plain = set.find_first_of(" '\"[]{}$*;&|<>()") == std::string::npos;
+    add("--set", plain ? set : "'" + set + "'");
+  }
+  add("--backend", arguments.backend == "onednn" ? "" : arguments.backend);
+  return out;
+}
+
+void print_result(const StudyOutcome& outcome, const Arguments& arguments, Streams& streams) {
+  const Table table = make_table(outcome.result);
+  if (arguments.json) {
+    nlohmann::ordered_json json = to_json(table);
+    json["failed"] = outcome.failed;
+    json["interrupted"] = outcome.interrupted;
+    json["unmet"] = outcome.unmet;
+    print_json(streams, json);
+  } else {
+    fmt::print(streams.out, "{}",
+               to_terminal(table, {.columns = streams.width, .colour = streams.colour}));
+  }
+  for (const std::string& text : outcome.unmet) {
+    fmt::print(streams.err, "expectation not met: {}\n", text);
+  }
+}
+
+ExitCode run(const Arguments& arguments, Streams& streams) {
+  const Study study = read_study(arguments.study);
+  StudyOutcome outcome;
+  {
+    Progress progress(streams.err, {.terminal = streams.err_terminal, .columns = streams.width});
+    const StopOnSignal stop;
+    const char* place = std::getenv("EXPGRAPH_DATA");
+    StudyRunOptions options;
+    options.runs = arguments.runs;
+    options.backend = arguments.backend;
+    options.command = command_of(arguments);
+    options.threads = arguments.threads;
+    options.data.path = arguments.data.empty() && place != nullptr ? place : arguments.data;
+    options.data.download = arguments.download;
+    options.data.threads = arguments.threads;
+    options.data.progress = [&](std::string_view what, double done) { progress.work(what, done); };
+    options.fresh = arguments.fresh;
+    options.fail_fast = arguments.fail_fast;
+    options.explain = arguments.explain;
+    options.stop = &stop_asked;
+    options.start = [&](const std::string& title) { progress.start(title); };
+    options.observer = {.step = [&](const StepReport& report) { progress.step(report); },
+                        .epoch = [&](const RunRecord& record) { progress.epoch(record); },
+                        .note = [&](const std::string& text) { progress.line(text); }};
+    outcome = run_study(study, system_fs(), options);
+  }
+  print_result(outcome, arguments, streams);
+  return outcome.code();
+}
+
+}  // namespace
+
+Action add_run(CLI::App& app, Streams& streams) {
+  const auto arguments = std::make_shared<Arguments>();
+  add_study_arguments(app, arguments->study);
+  app.add_option("--backend", arguments->backend, "onednn (default) or reference");
+  app.add_option("--data", arguments->data,
+                 "where the data lies: a file or a folder (default: $EXPGRAPH_DATA)");
+  app.add_flag("--download", arguments->download, "fetch data that is missing");
+  app.add_option("--threads", arguments->threads, "threads of a step (default: all)")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--runs", arguments->runs, "folder of all runs (default: runs)");
+  app.add_flag("--fresh", arguments->fresh, "train again what is finished");
+  app.add_flag("--fail-fast", arguments->fail_fast, "stop at the first failed run");
+  app.add_flag("--explain", arguments->explain, "say why each run is due");
+  add_json(app, arguments->json);
+  return [arguments, &streams] { return run(*arguments, streams); };
+}
+
+}  // namespace expgraph

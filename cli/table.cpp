@@ -1,0 +1,58 @@
+// table: what a study has in the run store -> its table. Loads no backend and no data.
+#include "core/study/table.h"
+
+#include <fmt/ostream.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "core/study/study.h"
+
+namespace expgraph {
+namespace {
+
+struct Arguments {
+  std::string place;
+  std::string runs = "runs";
+  std::string format = "terminal";
+  bool json = false;
+};
+
+/// The study's folder in the run store: given, or found by the name in a study file.
+std::filesystem::path folder_of(const Arguments& arguments) {
+  if (std::filesystem::is_directory(arguments.place)) return arguments.place;
+  StudyArguments study;
+  study.file = arguments.place;
+  return std::filesystem::path(arguments.runs) / read_study(study).name;
+}
+
+ExitCode show_table(const Arguments& arguments, Streams& streams) {
+  const Table table = make_table(load_study(system_fs(), folder_of(arguments)));
+  if (arguments.json || arguments.format == "json") {
+    print_json(streams, to_json(table));
+  } else if (arguments.format == "markdown") {
+    fmt::print(streams.out, "{}", to_markdown(table));
+  } else if (arguments.format == "tsv") {
+    fmt::print(streams.out, "{}", to_tsv(table));
+  } else {
+    fmt::print(streams.out, "{}",
+               to_terminal(table, {.columns = streams.width, .colour = streams.colour}));
+  }
+  return ExitCode::done;
+}
+
+}  // namespace
+
+Action add_table(CLI::App& app, Streams& streams) {
+  const auto arguments = std::make_shared<Arguments>();
+  app.add_option("STUDY", arguments->place, "a study's folder in the run store, or its file")
+      ->required();
+  app.add_option("--runs", arguments->runs, "folder of all runs (default: runs)");
+  app.add_option("--format", arguments->format, "terminal (default), markdown, tsv or json")
+      ->check(CLI::IsMember({"terminal", "markdown", "tsv", "json"}));
+  add_json(app, arguments->json);
+  return [arguments, &streams] { return show_table(*arguments, streams); };
+}
+
+}  // namespace expgraph

@@ -1,0 +1,16 @@
+// machine: where a run happens -> a description for its records.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace expgraph {
+
+/// "Intel(R) Xeon(R) CPU, 2 cores": runs with the same text have comparable times.
+std::string machine_name();
+
+/// Names and values: cpu, cores, memory, system, compiler.
+std::vector<std::pair<std::string, std::string>> machine_facts();
+
+}  // namespace expgraph

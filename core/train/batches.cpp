@@ -1,0 +1,150 @@
+// batches: the samples of one side and a seed -> its batches, epoch by epoch.
+#include "core/train/batches.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "core/data/choices.h"
+
+namespace expgraph {
+namespace {
+
+TensorView view_of(const Dataset& data) {
+  const DatasetInfo& info = data.info;
+  return {{DType::u8, {info.count, info.height, info.width, info.channels}},
+          const_cast<uint8_t*>(data.images.data())};  // inputs are only read
+}
+
+const TensorType& result_type(const Graph& graph, std::string_view name) {
+  const auto found = std::find_if(graph.results().begin(), graph.results().end(),
+                                  [&](const Result& result) { return result.name == name; });
+  EXPGRAPH_CHECK(found != graph.results().end());
+  return graph.type(found->value);
+}
+
+}  // namespace
+
+/// A feed program at one batch size.
+struct Batches::Feed {
+  const Graph& graph;
+  int64_t batch = 0;
+  std::unique_ptr<Executable> program;
+
+  Feed(const SidePrograms& side, const Backend& backend)
+      : graph(side.feed.graph),
+        batch(side.graphs.batch),
+        // One thread: the others belong to the step that runs meanwhile.
+        program(backend.compile(side.feed.graph, side.feed.plan, {.threads = 1})) {}
+};
+
+/// Memory of one batch; a smaller one uses its beginning.
+struct Batches::Slot {
+  AlignedBuffer index, images, label;
+  std::map<std::string, AlignedBuffer> choices;
+  Batch batch;
+
+  explicit Slot(const Feed& feed)
+      : index(feed.batch * size_of(DType::i32)),
+        images(result_type(feed.graph, "images").bytes()),
+        label(result_type(feed.graph, "label").bytes()) {
+    for (const Leaf& leaf : feed.graph.leaves()) {
+      if (leaf.kind != LeafKind::choice) continue;
+      choices.emplace(leaf.name, AlignedBuffer(feed.graph.type(leaf.value).bytes()));
+    }
+  }
+};
+
+Batches::Batches(Source source) : source_(std::move(source)) {
+  store_ = source_.backend.make_store();
+  full_ = std::make_unique<Feed>(source_.full, source_.backend);
+  if (source_.rest != nullptr) rest_ = std::make_unique<Feed>(*source_.rest, source_.backend);
+  EXPGRAPH_CHECK(source_.data->info.count == source_.full.graphs.data.count);
+}
+
+Batches::~Batches() = default;
+
+void Batches::prepare(int threads) {
+  samples_ = view_of(*source_.data);
+  if (!source_.full.prepare) return;
+  const auto& [graph, plan] = *source_.full.prepare;
+  const auto program = source_.backend.compile(graph, plan, {.threads = threads});
+  const int64_t chunk = source_.full.graphs.prepare_chunk;
+  const int64_t count = source_.data->info.count;
+  const TensorView raw = samples_;
+  TensorType raw_chunk = raw.type;
+  raw_chunk.shape[0] = chunk;
+  const TensorType& made_chunk = result_type(graph, "samples");
+  samples_.type = made_chunk;
+  samples_.type.shape[0] = count;
+  prepared_ = AlignedBuffer(samples_.type.bytes());
+  samples_.data = prepared_.data();
+  for (int64_t done = 0; done < count; done += chunk) {
+    // The last chunk reaches back over samples that are done: the same bytes again.
+    const int64_t first = std::min(done, count - chunk);
+    const Binding input{"source",
+                        {raw_chunk, raw.as<std::byte>() + first * raw_chunk.bytes() / chunk}};
+    const Binding result{"samples",
+                         {made_chunk, prepared_.data() + first * made_chunk.bytes() / chunk}};
+    program->run(std::span(&input, 1), std::span(&result, 1), *store_);
+  }
+}
+
+void Batches::start(int64_t epoch, int64_t steps) {
+  prefetcher_.reset();  // its thread reads the order and the choices
+  const int64_t count = source_.data->info.count;
+  if (source_.full.graphs.shuffle) {
+    order_ = sample_order(source_.seed, source_.side, epoch, count);
+  } else {
+    order_.resize(static_cast<size_t>(count));
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+  for (const Leaf& leaf : full_->graph.leaves()) {
+    if (leaf.kind != LeafKind::choice) continue;
+    choices_[leaf.name] = draw_choices(source_.seed, leaf.name, epoch, count, leaf.choice);
+  }
+  prefetcher_ = std::make_unique<Prefetcher<Slot>>(
+      steps, [this] { return Slot(*full_); },
+      [this](int64_t step, Slot& slot) { fill(step, slot); });
+}
+
+void Batches::fill(int64_t step, Slot& slot) {
+  const int64_t first = step * full_->batch;
+  const bool is_rest = first + full_->batch > source_.data->info.count;
+  EXPGRAPH_CHECK(!is_rest || rest_ != nullptr);
+  const Feed& feed = is_rest ? *rest_ : *full_;
+  const std::span<const int32_t> index =
+      std::span(order_).subspan(static_cast<size_t>(first), static_cast<size_t>(feed.batch));
+  std::memcpy(slot.index.data(), index.data(), index.size_bytes());
+
+  std::vector<Binding> inputs;
+  for (const Leaf& leaf : feed.graph.leaves()) {
+    const TensorType& type = feed.graph.type(leaf.value);
+    if (leaf.kind == LeafKind::choice) {
+      const size_t width = leaf.choice.bounds.size();
+      const std::vector<int32_t>& all = choices_.at(leaf.name);
+      auto* to = reinterpret_cast<int32_t*>(slot.choices.at(leaf.name).data());
+      for (const int32_t sample : index) {
+        to = std::copy_n(all.begin() + static_cast<int64_t>(sample) * static_cast<int64_t>(width),
+                         width, to);
+      }
+      inputs.push_back({leaf.name, {type, slot.choices.at(leaf.name).data()}});
+    } else if (leaf.name == "samples") {
+      inputs.push_back({leaf.name, samples_});
+    } else if (leaf.name == "labels") {
+      inputs.push_back({leaf.name, {type, const_cast<int32_t*>(source_.data->labels.data())}});
+    } else {
+      EXPGRAPH_CHECK(leaf.name == "index");
+      inputs.push_back({leaf.name, {type, slot.index.data()}});
+    }
+  }
+  slot.batch = {.size = feed.batch,
+                .images = {result_type(feed.graph, "images"), slot.images.data()},
+                .label = {result_type(feed.graph, "label"), slot.label.data()}};
+  const std::vector<Binding> results = {{"images", slot.batch.images}, {"label", slot.batch.label}};
+  feed.program->run(inputs, results, *store_);
+}
+
+Batch Batches::next() { return prefetcher_->next().batch; }
+
+}  // namespace expgraph

@@ -1,0 +1,63 @@
+// batches: the samples of one side and a seed -> its batches, epoch by epoch, made on a thread
+// beside the steps that use them.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/compile.h"
+#include "core/data/dataset.h"
+#include "core/data/prefetch.h"
+#include "core/host_store.h"
+
+namespace expgraph {
+
+/// What the step reads, in memory that is good until the next batch is asked for.
+struct Batch {
+  int64_t size = 0;
+  TensorView images;
+  TensorView label;
+};
+
+class Batches {
+ public:
+  struct Source {
+    const SidePrograms& full;
+    const SidePrograms* rest;  ///< of the last, smaller batch; null when there is none
+    std::shared_ptr<const Dataset> data;
+    const Backend& backend;
+    uint64_t seed = 0;
+    std::string side;  ///< "train": names the sample order
+  };
+  explicit Batches(Source source);
+  ~Batches();
+
+  /// Runs the `prepare` program over all samples, on `threads` threads; without one the data set
+  /// itself is what the feed reads. Once, before the first epoch.
+  void prepare(int threads);
+
+  /// Draws the order and the choices of an epoch (counts from 0), and begins to make its first
+  /// `steps` batches.
+  void start(int64_t epoch, int64_t steps);
+  /// The next batch of the epoch; waits for it.
+  Batch next();
+
+ private:
+  struct Slot;
+  struct Feed;
+  void fill(int64_t step, Slot& slot);
+
+  Source source_;
+  AlignedBuffer prepared_;
+  TensorView samples_;
+  std::unique_ptr<StateStore> store_;  ///< the arena of the feed programs
+  std::unique_ptr<Feed> full_, rest_;
+  std::vector<int32_t> order_;
+  std::map<std::string, std::vector<int32_t>> choices_;  ///< of the epoch, by leaf
+  std::unique_ptr<Prefetcher<Slot>> prefetcher_;
+};
+
+}  // namespace expgraph

@@ -1,0 +1,39 @@
+// runner: a pipeline, a seed and a backend -> a trained net and the record of how it was trained.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "core/backend.h"
+#include "core/support/fs.h"
+#include "core/train/open_pipeline.h"
+#include "core/train/progress.h"
+#include "core/train/record.h"
+
+namespace expgraph {
+
+/// What a run tells while it goes on; each may be empty.
+struct RunObserver {
+  std::function<void(const StepReport&)> step;
+  std::function<void(const RunRecord&)> epoch;  ///< after its checkpoint
+  std::function<void(const std::string&)> note;
+};
+
+struct RunOptions {
+  uint64_t seed = 0;
+  int threads = 0;                          ///< 0: all that the process may use
+  std::string checkpoints;                  ///< folder; "" = none are read or written
+  const std::atomic<bool>* stop = nullptr;  ///< looked at before every step
+  RunObserver observer;
+};
+
+/// Trains and evaluates, from the newest whole checkpoint or from the start; the result does not
+/// depend on where it was stopped before, to the bit.
+/// Errors: run_failed when a metric is NaN or Inf, naming the first bad node; interrupted when
+/// asked to stop; those of compiling and of opening data.
+RunRecord run_pipeline(const FlatSpec& spec, const Backend& backend, OpenDatasets& datasets, Fs& fs,
+                       const RunOptions& options);
+
+}  // namespace expgraph

@@ -1,0 +1,156 @@
+// side_run: one side of a compiled pipeline -> its steps over a store, and their metrics.
+#include "core/train/side_run.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/data/choices.h"
+#include "core/ir/op_schema.h"
+#include "core/train/schedules.h"
+
+namespace expgraph {
+namespace {
+
+/// A metric of a step, summed over its samples.
+double total_of(MetricSpec::Kind kind, float value, int64_t samples) {
+  return kind == MetricSpec::Kind::mean ? double(value) * double(samples) : double(value);
+}
+
+const Node* producer(const Graph& graph, ValueId value) {
+  return graph.is_leaf(value) ? nullptr : &graph.node(graph.value(value).producer);
+}
+
+}  // namespace
+
+SideRun::SideRun(Source source)
+    : batches({.full = source.full,
+               .rest = source.rest,
+               .data = source.data,
+               .backend = source.backend,
+               .seed = source.seed,
+               .side = source.side}),
+      source_(std::move(source)),
+      infos_(describe_metrics()),
+      full_(compile(source_.full)),
+      values_(graphs().metrics.size()),
+      totals_(graphs().metrics.size()) {
+  if (source_.rest != nullptr) rest_ = compile(*source_.rest);
+}
+
+SideRun::Step SideRun::compile(const SidePrograms& side) const {
+  return {&side, source_.backend.compile(side.step.graph, side.step.plan, source_.options)};
+}
+
+std::vector<MetricInfo> SideRun::describe_metrics() const {
+  const Graph& forward = graphs().forward;
+  std::vector<MetricInfo> out;
+  for (const MetricSpec& metric : graphs().metrics) {
+    const auto result = std::find_if(forward.results().begin(), forward.results().end(),
+                                     [&](const Result& r) { return r.name == metric.result; });
+    EXPGRAPH_CHECK(result != forward.results().end());
+    const Node* node = producer(forward, result->value);
+    out.push_back({.name = source_.side + "/" + metric.name,
+                   .percent = node != nullptr && node->op->name == "correct"});
+  }
+  return out;
+}
+
+void SideRun::create_states(StateStore& store) const {
+  const Graph& graph = source_.full.step.graph;
+  for (const Leaf& leaf : graph.leaves()) {
+    if (leaf.kind != LeafKind::state || store.has(leaf.name)) continue;
+    const TensorType& type = graph.type(leaf.value);
+    const AlignedBuffer start(type.bytes());
+    initialise(source_.seed, leaf.name, leaf.initialiser, type, start.data());
+    store.create(leaf.name, type);
+    store.write(leaf.name, {type, start.data()});
+  }
+}
+
+void SideRun::begin(int64_t epoch, int64_t steps) {
+  std::fill(totals_.begin(), totals_.end(), 0.0);
+  samples_ = 0;
+  batches.start(epoch, steps);
+}
+
+bool SideRun::step(double time, StateStore& store) {
+  const Batch batch = batches.next();
+  const Step& now = batch.size == graphs().batch ? full_ : rest_;
+  last_ = &now;
+  const Graph& graph = now.side->step.graph;
+  const std::vector<ScheduleSpec>& schedules = graphs().schedules;
+  std::vector<float> scalars(schedules.size());
+  std::vector<Binding> inputs, results;
+  for (const Leaf& leaf : graph.leaves()) {
+    if (leaf.kind != LeafKind::input) continue;
+    if (leaf.name == "images") {
+      inputs.push_back({leaf.name, batch.images});
+    } else if (leaf.name == "label") {
+      inputs.push_back({leaf.name, batch.label});
+    } else {
+      const auto schedule =
+          std::find_if(schedules.begin(), schedules.end(),
+                       [&](const ScheduleSpec& candidate) { return candidate.leaf == leaf.name; });
+      EXPGRAPH_CHECK(schedule != schedules.end());
+      float& scalar = scalars[static_cast<size_t>(schedule - schedules.begin())];
+      scalar = static_cast<float>(schedule_value(*schedule->op, schedule->attributes, time));
+      inputs.push_back({leaf.name, {{DType::f32, {}}, &scalar}});
+    }
+  }
+  for (size_t k = 0; k < values_.size(); ++k) {
+    results.push_back({graphs().metrics[k].result, {{DType::f32, {}}, &values_[k]}});
+  }
+  now.program->run(inputs, results, store);
+
+  last_size_ = batch.size;
+  samples_ += batch.size;
+  for (size_t k = 0; k < values_.size(); ++k) {
+    totals_[k] += total_of(graphs().metrics[k].kind, values_[k], batch.size);
+  }
+  return std::all_of(values_.begin(), values_.end(),
+                     [](float value) { return std::isfinite(value); });
+}
+
+std::vector<double> SideRun::metrics() const {
+  std::vector<double> out;
+  for (const double total : totals_) out.push_back(total / static_cast<double>(samples_));
+  return out;
+}
+
+double SideRun::last_loss() const {
+  const auto loss = std::find_if(infos_.begin(), infos_.end(),
+                                 [](const MetricInfo& metric) { return !metric.percent; });
+  const auto k = loss == infos_.end() ? 0 : static_cast<size_t>(loss - infos_.begin());
+  return total_of(graphs().metrics[k].kind, values_[k], last_size_) /
+         static_cast<double>(last_size_);
+}
+
+double SideRun::learning_rate(double time) const {
+  if (!graphs().optimiser) return 0;
+  const std::string& leaf = graphs().forward.leaf(graphs().optimiser->lr).name;
+  for (const ScheduleSpec& schedule : graphs().schedules) {
+    if (schedule.leaf == leaf) return schedule_value(*schedule.op, schedule.attributes, time);
+  }
+  return 0;
+}
+
+void SideRun::check_finite() {
+  source_.options.check_finite = true;
+  full_ = compile(source_.full);
+  if (source_.rest != nullptr) rest_ = compile(*source_.rest);
+}
+
+const Node* SideRun::first_bad_node() const {
+  const auto bad = last_->program->first_non_finite();
+  return bad ? &last_->side->step.graph.node(*bad) : nullptr;
+}
+
+const Node* SideRun::writer_of(const std::string& state) const {
+  const Graph& graph = source_.full.step.graph;
+  for (const StateUpdate& update : graph.updates()) {
+    if (graph.leaf(update.state).name == state) return producer(graph, update.value);
+  }
+  return nullptr;
+}
+
+}  // namespace expgraph

@@ -1,0 +1,70 @@
+// side_run: one side of a compiled pipeline -> its steps over a store, and their metrics.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/train/batches.h"
+#include "core/train/record.h"
+
+namespace expgraph {
+
+class SideRun {
+ public:
+  struct Source {
+    const SidePrograms& full;
+    const SidePrograms* rest = nullptr;  ///< of the last, smaller batch; null when there is none
+    std::shared_ptr<const Dataset> data;
+    const Backend& backend;
+    CompileOptions options;
+    uint64_t seed = 0;
+    std::string side;  ///< "train" or "test"
+  };
+  explicit SideRun(Source source);
+
+  Batches batches;
+
+  const SideGraphs& graphs() const { return source_.full.graphs; }
+  const std::vector<MetricInfo>& metric_infos() const { return infos_; }
+  /// Makes the states that the store does not have, with their start values.
+  void create_states(StateStore& store) const;
+
+  /// Starts an epoch (counts from 0): its batches, its metrics.
+  void begin(int64_t epoch, int64_t steps);
+  /// The next step, with schedules at `time` in epochs. False when a metric is NaN or Inf.
+  bool step(double time, StateStore& store);
+
+  /// Per sample, of the steps since begin, in the order of metric_infos.
+  std::vector<double> metrics() const;
+  int64_t samples() const { return samples_; }  ///< since begin
+  double last_loss() const;                     ///< of the last step, per sample
+  double learning_rate(double time) const;      ///< 0 when the side has no optimiser
+
+  /// From now on every value is looked at, which is slower; see first_bad_node.
+  void check_finite();
+  /// Of the last step: the first node that gave NaN or Inf.
+  const Node* first_bad_node() const;
+  /// The node whose value a state takes at the end of a step; null when it has none.
+  const Node* writer_of(const std::string& state) const;
+
+ private:
+  struct Step {
+    const SidePrograms* side = nullptr;
+    std::unique_ptr<Executable> program;
+  };
+  Step compile(const SidePrograms& side) const;
+  std::vector<MetricInfo> describe_metrics() const;
+
+  Source source_;
+  std::vector<MetricInfo> infos_;
+  Step full_, rest_;
+  const Step* last_ = nullptr;
+  std::vector<float> values_;   ///< of the last step, one a metric
+  std::vector<double> totals_;  ///< summed over samples
+  int64_t last_size_ = 0;
+  int64_t samples_ = 0;
+};
+
+}  // namespace expgraph

@@ -1,0 +1,187 @@
+// study_test: statistics, tables and the run store, without training.
+#include "core/study/study.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/study/expectations.h"
+#include "core/study/run_store.h"
+#include "core/study/statistics.h"
+#include "core/study/table.h"
+#include "core/support/faulty_fs.h"
+
+using namespace expgraph;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A folder of the test's own, removed with it.
+struct Folder {
+  fs::path path;
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "expgraph-study-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Folder() { fs::remove_all(path); }
+};
+
+RunRecord record_of(double seconds, double accuracy, int64_t parameters = 5205962) {
+  RunRecord record{.metrics = {{"train/loss", false}, {"test/accuracy", true}},
+                   .epochs = 2,
+                   .steps = 80,
+                   .parameters = parameters,
+                   .macs = 556'000'000,
+                   .peak_bytes = int64_t{1300} << 20,
+                   .clocks = {.preprocessing = 1, .steps = seconds - 1, .validation = 3},
+                   .history = {}};
+  record.history.push_back({1, 0.4, {2.0, accuracy / 2}, seconds / 2, 1000});
+  record.history.push_back({2, 0.0, {1.0, accuracy}, seconds, 1001.5});
+  return record;
+}
+
+VariantResult variant_of(std::string name, std::string title, std::string base,
+                         std::vector<std::pair<std::string, std::string>> settings,
+                         std::vector<RunRecord> records) {
+  VariantResult out{.name = std::move(name),
+                    .title = std::move(title),
+                    .note = "",
+                    .base = std::move(base),
+                    .settings = std::move(settings),
+                    .runs = {}};
+  for (size_t k = 0; k < records.size(); ++k) {
+    out.runs.push_back({.seed = static_cast<int64_t>(k),
+                        .folder = fmt::format("{}/{}-000000000000", out.name, k),
+                        .record = records[k],
+                        .machine = "machine",
+                        .error = ""});
+  }
+  return out;
+}
+
+StudyResult ladder(bool three_seeds) {
+  const auto records = [&](std::initializer_list<RunRecord> all) {
+    return std::vector<RunRecord>(all.begin(), three_seeds ? all.end() : all.begin() + 1);
+  };
+  return {
+      .study = "ladder",
+      .note = "",
+      .profile = "quick",
+      .backend = "onednn",
+      .command = "expgraph run ladder.yaml",
+      .variants = {
+          variant_of(
+              "baseline", "baseline", "",
+              {{"epochs", "2"}, {"batch.size", "128"}, {"lr.values", "[0, 0.1, 0.005, 0]"}},
+              records({record_of(35.6, 0.55), record_of(35.9, 0.56), record_of(36.2, 0.57)})),
+          variant_of(
+              "batch_size", "batch of 512, learning rate times four times 1.1", "baseline",
+              {{"epochs", "2"}, {"batch.size", "512"}, {"lr.values", "[0, 0.44, 0.02, 0]"}},
+              records({record_of(25.6, 0.60), record_of(25.9, 0.62), record_of(26.2, 0.61)})),
+          variant_of("merged", "repeated batch norm and ReLU merged", "batch_size",
+                     {{"epochs", "2"}, {"batch.size", "512"}, {"lr.values", "[0, 0.44, 0.02, 0]"}},
+                     records({record_of(5.6, 0.50, 114762), record_of(5.9, 0.52, 114762),
+                              record_of(6.2, 0.49, 114762)}))}};
+}
+
+/// Compares with tests/study/<name>; with EXPGRAPH_GOLDEN_REWRITE=1 writes it.
+void check_text(const std::string& name, const std::string& text) {
+  const fs::path path = fs::path(EXPGRAPH_SOURCE_DIR) / "tests/study" / name;
+  if (std::getenv("EXPGRAPH_GOLDEN_REWRITE") != nullptr) std::ofstream(path) << text;
+  std::ostringstream expected;
+  expected << std::ifstream(path).rdbuf();
+  CHECK(text == expected.str());
+}
+
+Expectation expectation(std::string metric, Expectation::Kind kind, double bound = 0) {
+  return {.metric = std::move(metric), .kind = kind, .bound = bound, .where = {}};
+}
+
+}  // namespace
+
+TEST_CASE("quantiles of Student's t are those of the printed tables") {
+  // Abramowitz and Stegun, table 26.10; NIST/SEMATECH handbook 1.3.6.7.2.
+  CHECK(student_t_quantile(0.975, 1) == doctest::Approx(12.7062047).epsilon(1e-8));
+  CHECK(student_t_quantile(0.975, 2) == doctest::Approx(4.30265273).epsilon(1e-8));
+  CHECK(student_t_quantile(0.975, 4) == doctest::Approx(2.77644511).epsilon(1e-8));
+  CHECK(student_t_quantile(0.95, 10) == doctest::Approx(1.81246112).epsilon(1e-8));
+  CHECK(student_t_quantile(0.975, 49) == doctest::Approx(2.00957524).epsilon(1e-8));
+  CHECK(student_t_quantile(0.975, 1e7) == doctest::Approx(1.95996).epsilon(1e-5));
+  CHECK(student_t_quantile(0.025, 4) == doctest::Approx(-2.77644511).epsilon(1e-8));
+}
+
+TEST_CASE("means, deviations and intervals are those worked out by hand") {
+  const std::vector<double> values = {94.0, 94.2, 94.1, 93.9};
+  CHECK(summarise(values).mean == doctest::Approx(94.05));
+  CHECK(summarise(values).deviation == doctest::Approx(0.129099445));
+  CHECK(confidence_interval(values).half_width == doctest::Approx(3.18244631 * 0.0645497224));
+  CHECK(summarise(std::vector<double>{7.0}).deviation == 0);
+  CHECK(confidence_interval(std::vector<double>{7.0}).half_width == 0);
+  CHECK(summarise({}).n == 0);
+}
+
+TEST_CASE("on a terminal titles wrap, numbers are aligned and what does not fit is named") {
+  check_text("terminal_one_seed.txt", to_terminal(make_table(ladder(false)), {.columns = 80}));
+}
+
+TEST_CASE("with three seeds each mean has its spread below it") {
+  check_text("terminal_three_seeds.txt", to_terminal(make_table(ladder(true)), {.columns = 80}));
+}
+
+TEST_CASE("Markdown has every column that differs, and the statistic in its caption") {
+  check_text("table.md", to_markdown(make_table(ladder(true))));
+}
+
+TEST_CASE("TSV has every figure, and nothing where there is none") {
+  StudyResult result = ladder(true);
+  result.variants[2].runs.clear();
+  check_text("table.tsv", to_tsv(make_table(result)));
+}
+
+TEST_CASE("a study in which nothing is finished has a table that says so") {
+  StudyResult result = ladder(false);
+  result.variants.resize(1);
+  result.variants[0].runs[0].record.reset();
+  result.variants[0].runs[0].error = "diverged";
+  check_text("nothing_finished.txt", to_terminal(make_table(result), {.columns = 60}));
+}
+
+TEST_CASE("expectations compare means over seeds with bounds and with the base") {
+  using Kind = Expectation::Kind;
+  const StudyResult result = ladder(true);
+  const auto unmet = [&](const std::string& variant, const std::string& base,
+                         Expectation expected) {
+    Study study;
+    study.variants.push_back({.name = variant,
+                              .title = "",
+                              .note = "",
+                              .base = base,
+                              .spec = {},
+                              .edits = {},
+                              .expect = {std::move(expected)},
+                              .where = {}});
+    const auto all = unmet_expectations(study, result);
+    return all.empty() ? std::string() : all.front();
+  };
+  const std::string metric = "test/accuracy";
+  CHECK(unmet("baseline", "", expectation(metric, Kind::at_least, 0.56)) == "");
+  CHECK(unmet("baseline", "", expectation(metric, Kind::at_least, 0.57)) ==
+        "baseline: test/accuracy is 0.56, expected at least 0.57");
+  CHECK(unmet("baseline", "", expectation(metric, Kind::at_most, 0.5)) ==
+        "baseline: test/accuracy is 0.56, expected at most 0.5");
+  CHECK(unmet("batch_size", "baseline", expectation(metric, Kind::up)) == "");
+  CHECK(unmet("batch_size", "baseline", expectation(metric, Kind::down)) ==
+        "batch_size: test/accuracy is 0.61, expected less than the 0.56 of baseline");
+  CHECK(unmet("batch_size", "baseline", expectation(metric, Kind::same)) ==
+        "batch_size: test/accuracy is 0.61, expected the same as the 0.56 of baseline");
+  CHECK(unmet("merged", "batch_size", expectation("parameters", Kind::down)) == "");
+  CHECK(unmet("batch_size", "baseline", expectation("seconds", Kind::up)) ==
+        "batch_size: seconds is 25.9, expected more than the 35.9 of baseline");
+  CHECK(unmet("batch_size", "baseline", expectation("macs", Kind::same)) == "");
+}
