@@ -18,7 +18,9 @@ namespace {
 constexpr int kInternalError = 70;  // EX_SOFTWARE of sysexits.h
 
 constexpr std::array kCommands{
+    Command{"run", "train what a study asks for and is not done yet, and print its table", add_run},
     Command{"check", "read a study or pipeline and type every graph of it", add_check},
+    Command{"table", "print the table of a study from the run store", add_table},
 };
 
 void print_commands(std::ostream& out) {

@@ -11,6 +11,8 @@
 namespace expgraph {
 
 Action add_check(CLI::App& app, Streams& streams);
+Action add_run(CLI::App& app, Streams& streams);
+Action add_table(CLI::App& app, Streams& streams);
 
 /// What names the variants that a command works on: FILE --profile --only --set --seeds.
 struct StudyArguments {
