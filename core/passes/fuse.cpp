@@ -43,11 +43,16 @@ Fusion make_fusion(const Graph& graph, const Chain& chain,
     const Node& node = graph.node(member);
     for (size_t k = 0; k < node.inputs.size(); ++k) {
       const ValueId input = node.inputs[k];
-      if (!input.valid() || in_body.contains(input)) continue;
+      if (!input.valid() || in_body.contains(input) || inside(graph.value(input).producer)) {
+        continue;
+      }
       fusion.inputs.push_back(input);
       in_body[input] =
           fusion.body.add_input(unused(names, input_name(*node.op, k)), graph.type(input));
     }
+  }
+  for (const NodeId member : chain.members) {
+    const Node& node = graph.node(member);
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs) {
       inputs.push_back(input.valid() ? in_body.at(input) : ValueId());

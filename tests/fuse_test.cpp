@@ -1,0 +1,290 @@
+// fuse_test: chains become fusions, activations are made again, by text in, text out.
+#include <doctest/doctest.h>
+
+#include "core/ir/op_schema.h"
+#include "core/passes/passes.h"
+#include "core/passes/walk.h"
+#include "tests/graph_case.h"
+
+using namespace expgraph;
+
+namespace {
+
+Target with(std::vector<FusionPattern> patterns) {
+  return {.name = "test", .fusions = std::move(patterns), .types = {DType::f32}};
+}
+
+void check_fused(std::string_view before, const Target& target, std::string_view after) {
+  CHECK(run(before, [&](const Graph& graph) { return fuse(graph, target); }) == graph_of(after));
+}
+
+void check_unfused(std::string_view body, const Target& target) { check_fused(body, target, body); }
+
+}  // namespace
+
+TEST_CASE("fuse: a chain becomes one node with its inputs, other outputs and body") {
+  check_fused(R"(
+    %x = input x : f32[2,3,4,4]
+    %s = state s : f32[3] constant(1)
+    %b = state b : f32[3] constant(0)
+    %m = state m : f32[3] constant(0)
+    %v = state v : f32[3] constant(1)
+    %y, %mean, %inverse, %m1, %v1 = batch_norm(%x, %s, %b, %m, %v) @ norm
+    %p, %i = max_pool(%y) {size=[2]} @ pool
+    %r = relu(%p) @ relu
+    result r = %r
+    result i = %i
+    update m = %m1
+    update v = %v1)",
+              target("onednn"), R"(
+    %x = input x : f32[2,3,4,4]
+    %s = state s : f32[3] constant(1)
+    %b = state b : f32[3] constant(0)
+    %m = state m : f32[3] constant(0)
+    %v = state v : f32[3] constant(1)
+    %m1, %v1, %i, %r = fusion(%x, %s, %b, %m, %v) {kind="batch_norm_pool_relu"} @ relu
+      body batch_norm_pool_relu {
+        %x = input x : f32[2,3,4,4]
+        %s = input scale : f32[3]
+        %b = input bias : f32[3]
+        %m = input running_mean : f32[3]
+        %v = input running_var : f32[3]
+        %y, %mean, %inverse, %m1, %v1 = batch_norm(%x, %s, %b, %m, %v) @ norm
+        %p, %i = max_pool(%y) {size=[2]} @ pool
+        %r = relu(%p) @ relu
+        result new_running_mean = %m1
+        result new_running_var = %v1
+        result index = %i
+        result y = %r
+      }
+    result r = %r
+    result i = %i
+    update m = %m1
+    update v = %v1)");
+}
+
+TEST_CASE("fuse: the longest pattern wins, whatever the order of the patterns") {
+  check_fused(R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %b = scale(%a) {factor=2} @ b
+    %c = relu(%b) @ c
+    result y = %c)",
+              with({{"pair", {"relu", "scale"}}, {"three", {"relu", "scale", "relu"}}}), R"(
+    %x = input x : f32[2]
+    %c = fusion(%x) {kind="three"} @ c body three {
+      %x = input x : f32[2]
+      %a = relu(%x) @ a
+      %b = scale(%a) {factor=2} @ b
+      %c = relu(%b) @ c
+      result y = %c
+    }
+    result y = %c)");
+}
+
+TEST_CASE("fuse: a value read by two members is one input; equal names are told apart") {
+  check_fused(R"(
+    %x = input x : f32[2]
+    %z = input z : f32[2]
+    %a = add(%x, %z) @ a
+    %b = add(%a, %x) @ b
+    result y = %b)",
+              with({{"sums", {"add", "add"}}}), R"(
+    %x = input x : f32[2]
+    %z = input z : f32[2]
+    %b = fusion(%x, %z) {kind="sums"} @ b body sums {
+      %x = input x : f32[2]
+      %z = input x_2 : f32[2]
+      %a = add(%x, %z) @ a
+      %b = add(%a, %x) @ b
+      result y = %b
+    }
+    result y = %b)");
+}
+
+TEST_CASE("fuse: a link that somebody else reads, or that is a result, keeps its nodes apart") {
+  const Target pair = with({{"pair", {"relu", "scale"}}});
+  check_unfused(R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %b = scale(%a) {factor=2} @ b
+    %c = add(%a, %b) @ c
+    result y = %c)",
+                pair);
+  check_unfused(R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %b = scale(%a) {factor=2} @ b
+    result a = %a
+    result y = %b)",
+                pair);
+  check_unfused(R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %b = add(%a, %a) @ b
+    result y = %b)",
+                with({{"pair", {"relu", "add"}}}));
+}
+
+TEST_CASE("fuse: a chain runs after its last input and before its first reader") {
+  const Target target = with({{"last", {"relu", "add"}}, {"norm_relu", {"batch_norm", "relu"}}});
+  check_fused(R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %late = scale(%x) {factor=2} @ late
+    %b = add(%a, %late) @ b
+    result y = %b)",
+              target, R"(
+    %x = input x : f32[2]
+    %late = scale(%x) {factor=2} @ late
+    %b = fusion(%x, %late) {kind="last"} @ b body last {
+      %x = input x : f32[2]
+      %late = input x_2 : f32[2]
+      %a = relu(%x) @ a
+      %b = add(%a, %late) @ b
+      result y = %b
+    }
+    result y = %b)");
+  check_fused(R"(
+    %x = input x : f32[4,2]
+    %s = input s : f32[2]
+    %y, %mean, %i, %m, %v = batch_norm(%x, %s, %s, %s, %s) @ norm
+    %early = scale(%mean) {factor=2} @ early
+    %r = relu(%y) @ relu
+    result r = %r
+    result early = %early)",
+              target, R"(
+    %x = input x : f32[4,2]
+    %s = input s : f32[2]
+    %mean, %r = fusion(%x, %s) {kind="norm_relu"} @ relu body norm_relu {
+      %x = input x : f32[4,2]
+      %s = input scale : f32[2]
+      %y, %mean, %i, %m, %v = batch_norm(%x, %s, %s, %s, %s) @ norm
+      %r = relu(%y) @ relu
+      result mean = %mean
+      result y = %r
+    }
+    %early = scale(%mean) {factor=2} @ early
+    result r = %r
+    result early = %early)");
+}
+
+TEST_CASE("fuse: a chain that would read what depends on itself stays apart") {
+  check_unfused(R"(
+    %x = input x : f32[4,2]
+    %s = input s : f32[2]
+    %y, %mean, %i, %m, %v = batch_norm(%x, %s, %s, %s, %s) @ norm
+    %around = relu(%mean) @ around
+    %z = batch_norm_inference(%y, %s, %s, %around, %s) @ again
+    result z = %z)",
+                with({{"norms", {"batch_norm", "batch_norm_inference"}}}));
+}
+
+TEST_CASE("fuse: of two chains that would need each other only the first is one node") {
+  check_fused(R"(
+    %x = input x : f32[4,2]
+    %s = input s : f32[2]
+    %t = input t : f32[2]
+    %y1, %mean1, %i1, %m1, %v1 = batch_norm(%x, %s, %s, %s, %s) @ norm1
+    %y2, %mean2, %i2, %m2, %v2 = batch_norm(%x, %t, %t, %t, %t) @ norm2
+    %z1 = batch_norm_inference(%y1, %s, %s, %mean2, %s) @ again1
+    %z2 = batch_norm_inference(%y2, %s, %s, %mean1, %s) @ again2
+    result z1 = %z1
+    result z2 = %z2)",
+              with({{"norms", {"batch_norm", "batch_norm_inference"}}}), R"(
+    %x = input x : f32[4,2]
+    %s = input s : f32[2]
+    %t = input t : f32[2]
+    %y2, %mean2, %i2, %m2, %v2 = batch_norm(%x, %t, %t, %t, %t) @ norm2
+    %mean1, %z1 = fusion(%x, %s, %mean2) {kind="norms"} @ again1 body norms {
+      %x = input x : f32[4,2]
+      %s = input scale : f32[2]
+      %mean2 = input running_mean : f32[2]
+      %y1, %mean1, %i1, %m1, %v1 = batch_norm(%x, %s, %s, %s, %s) @ norm1
+      %z1 = batch_norm_inference(%y1, %s, %s, %mean2, %s) @ again1
+      result mean = %mean1
+      result y = %z1
+    }
+    %z2 = batch_norm_inference(%y2, %s, %s, %mean1, %s) @ again2
+    result z1 = %z1
+    result z2 = %z2)");
+}
+
+TEST_CASE("fuse: in place where the body is so by a chain of single readers") {
+  const auto pairs = [](std::string_view body) {
+    const Graph fused = fuse(parse(body), target("onednn"));
+    REQUIRE(fused.nodes().size() == 1);
+    std::string text;
+    for (const InPlace& pair : in_place_pairs(fused.nodes()[0])) {
+      text += fmt::format("{}->{} ", pair.input, pair.output);
+    }
+    return text;
+  };
+  CHECK(pairs(R"(
+    %x = input x : f32[4,2]
+    %s = input s : f32[2]
+    %y = batch_norm_apply(%x, %s, %s, %s, %s) @ a
+    %r = relu(%y) @ b
+    result r = %r)") == "0->0 ");
+  CHECK(pairs(R"(
+    %dy = input dy : f32[4,2]
+    %y = input y : f32[4,2]
+    %s = input s : f32[2]
+    %a = relu_backward(%dy, %y) @ a
+    %dx, %ds, %db = batch_norm_backward(%a, %y, %s, %s, %s) @ b
+    result ds = %ds
+    result dx = %dx)") == "0->0 ");
+  CHECK(pairs(R"(
+    %dy = input dy : f32[4,2]
+    %s = input s : f32[2]
+    %a = relu_backward(%dy, %dy) @ a
+    %dx, %ds, %db = batch_norm_backward(%a, %dy, %s, %s, %s) @ b
+    result dx = %dx)") == "");
+}
+
+namespace {
+/// relu(batch_norm) read at once and at the end, with `between` while most bytes are alive.
+std::string kept_activation(std::string_view between) {
+  return fmt::format(R"(
+    %x = input x : f32[8,2]
+    %s = input s : f32[2]
+    %c = scale(%x) {{factor=2}} @ conv
+    %y, %mean, %inverse, %m, %v = batch_norm(%c, %s, %s, %s, %s) @ norm
+    %r = relu(%y) @ relu
+    {}
+    %dr = relu_backward(%q, %r) @ relu/backward
+    %dx, %ds, %db = batch_norm_backward(%dr, %c, %s, %mean, %inverse) @ norm/backward
+    result dx = %dx)",
+                     between);
+}
+}  // namespace
+
+TEST_CASE("recompute: what is large at the peak is made again before its later reader") {
+  const auto pass = [](const Graph& graph) { return recompute(graph, target("onednn")); };
+  constexpr std::string_view peak = R"(
+    %p = concat(%r, %x, %x, %x) {axis=0} @ p
+    %t = relu(%p) @ t
+    %q = slice(%t) {axis=0, start=0, length=8} @ q)";
+  const std::string after = fmt::format(R"(
+    {}
+    %y2 = batch_norm_apply(%c, %s, %s, %mean, %inverse) @ norm/recompute
+    %r2 = relu(%y2) @ relu/recompute)",
+                                        peak);
+  std::string expected = kept_activation(after);
+  expected.replace(expected.find("(%q, %r)"), 8, "(%q, %r2)");
+  CHECK(run(kept_activation(peak), pass) == graph_of(expected));
+  CHECK(run(expected, pass) == graph_of(expected));
+}
+
+TEST_CASE("recompute: nothing is made again where that would not lower the peak") {
+  const auto pass = [](const Graph& graph) { return recompute(graph, target("onednn")); };
+  const std::string body = kept_activation("%q = scale(%r) {factor=3} @ q");
+  CHECK(run(body, pass) == graph_of(body));
+}
+
+TEST_CASE("target: a name that there is not is a usage error with the nearest one") {
+  CHECK(message_of([] { target("onedn"); }) ==
+        "error: there is no backend 'onedn'\nnote: did you mean 'onednn'?\n");
+  CHECK(message_of([] { target("quantum"); }) ==
+        "error: there is no backend 'quantum'\nnote: backends are onednn, reference\n");
+}
