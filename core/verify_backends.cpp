@@ -1,0 +1,117 @@
+// verify_backends: a pipeline and two backends -> how far apart the first steps of its training
+// are.
+#include "core/verify_backends.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/train/side_run.h"
+
+namespace expgraph {
+
+namespace {
+
+/// The training of one backend.
+class Training {
+ public:
+  Training(const FlatSpec& spec, const Backend& backend, OpenDatasets& datasets,
+           const VerifyOptions& options)
+      : pipeline_(open_pipeline(spec, {.backend = backend.name()}, datasets)),
+        store_(backend.make_store()),
+        side_({.full = pipeline_.compiled.train,
+               .data = pipeline_.train,
+               .backend = backend,
+               .options = {.threads = options.threads},
+               .seed = options.seed,
+               .side = "train"}) {
+    side_.batches.prepare(options.threads);
+    side_.create_states(*store_);
+  }
+
+  /// Runs step k of the training and gives its loss, per sample.
+  double step(int64_t k, int64_t all) {
+    const int64_t whole = whole_batches(), done = k % whole;
+    if (done == 0) side_.begin(k / whole, std::min(whole, all - k));
+    const auto epoch_steps = static_cast<double>(pipeline_.compiled.steps_per_epoch);
+    side_.step(static_cast<double>(k / whole) + static_cast<double>(done) / epoch_steps, *store_);
+    return side_.last_loss();
+  }
+
+  int64_t whole_batches() const { return side_.graphs().data.count / side_.graphs().batch; }
+  const StateStore& store() const { return *store_; }
+
+ private:
+  OpenPipeline pipeline_;
+  std::unique_ptr<StateStore> store_;
+  SideRun side_;
+};
+
+template <typename T>
+Difference compare(const T* a, const T* b, int64_t count) {
+  Difference found;
+  double largest = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const double apart = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    if (!(apart <= found.absolute) && !std::isnan(found.absolute)) found.absolute = apart;
+    largest = std::max(largest, std::abs(static_cast<double>(a[i])));
+  }
+  found.relative = found.absolute == 0 ? 0 : found.absolute / largest;
+  return found;
+}
+
+Difference state_difference(const std::string& name, const StateStore& a, const StateStore& b) {
+  const TensorType type = a.type(name);
+  EXPGRAPH_CHECK(b.type(name) == type);
+  const AlignedBuffer of_a(type.bytes()), of_b(type.bytes());
+  a.read(name, {type, of_a.data()});
+  b.read(name, {type, of_b.data()});
+  return difference_of(name, {type, of_a.data()}, {type, of_b.data()});
+}
+
+/// NaN counts as more than any number.
+double severity(const Difference& difference) {
+  return std::isnan(difference.relative) ? std::numeric_limits<double>::infinity()
+                                         : difference.relative;
+}
+
+}  // namespace
+
+double BackendDifferences::worst() const {
+  Difference worst;
+  for (const auto* list : {&losses, &states})
+    for (const Difference& difference : *list)
+      if (severity(difference) > severity(worst)) worst = difference;
+  return worst.relative;
+}
+
+Difference difference_of(std::string name, const TensorView& a, const TensorView& b) {
+  EXPGRAPH_CHECK(a.type == b.type);
+  EXPGRAPH_CHECK(a.type.dtype == DType::f32 || a.type.dtype == DType::f64);
+  const int64_t count = a.type.elements();
+  Difference found = a.type.dtype == DType::f64 ? compare(a.as<double>(), b.as<double>(), count)
+                                                : compare(a.as<float>(), b.as<float>(), count);
+  found.name = std::move(name);
+  return found;
+}
+
+BackendDifferences verify_backends(const FlatSpec& spec, const Backend& a, const Backend& b,
+                                   OpenDatasets& datasets, const VerifyOptions& options) {
+  Training of_a(spec, a, datasets, options), of_b(spec, b, datasets, options);
+  BackendDifferences found{.a = a.name(), .b = b.name()};
+  for (int64_t k = 0; k < options.steps; ++k) {
+    const double loss_a = of_a.step(k, options.steps), loss_b = of_b.step(k, options.steps);
+    found.losses.push_back(compare(&loss_a, &loss_b, 1));
+    found.losses.back().name = fmt::format("loss of step {}", k + 1);
+  }
+  const std::vector<std::string> names = of_a.store().names();
+  EXPGRAPH_CHECK(names == of_b.store().names());
+  for (const std::string& name : names)
+    found.states.push_back(state_difference(name, of_a.store(), of_b.store()));
+  std::ranges::stable_sort(found.states, std::ranges::greater{}, severity);
+  return found;
+}
+
+}  // namespace expgraph
