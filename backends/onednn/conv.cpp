@@ -1,0 +1,210 @@
+// conv: convolution and its gradients as oneDNN primitives. Weights are states, dense; they are
+// put into the order that the primitive prefers at each run.
+#include "backends/onednn/conv.h"
+
+#include "backends/onednn/dnnl.h"
+
+namespace expgraph::onednn {
+
+namespace {
+
+using dnnl::memory;
+
+memory::dims pair(const Attributes& attributes, std::string_view name) {
+  const std::vector<int64_t>& values = attributes.integers(name);
+  return {values.front(), values.back()};
+}
+
+/// Descriptions that the three primitives of one convolution are made from.
+struct Descriptions {
+  Descriptions(const ConvShape& shape, const ConvLayouts& layouts)
+      : x(describe(shape.x, layouts.x)),
+        y(describe(shape.y, layouts.y)),
+        dense_w(describe(shape.w, Layout::dense)),
+        w(dense_w.get_dims(), memory::data_type::f32, memory::format_tag::any),
+        b({shape.w.shape[0]}, memory::data_type::f32, memory::format_tag::a) {}
+  memory::desc x, y, dense_w, w, b;
+};
+
+dnnl::convolution_forward::primitive_desc forward(const ConvShape& shape, const Descriptions& d,
+                                                  bool bias) {
+  return {cpu_engine(),
+          dnnl::prop_kind::forward_training,
+          dnnl::algorithm::convolution_direct,
+          d.x,
+          d.w,
+          bias ? d.b : memory::desc(),
+          d.y,
+          shape.stride,
+          shape.padding,
+          shape.padding,
+          primitive_options()};
+}
+
+/// A primitive over one map in and one out, with weights between: their order and its scratch.
+struct Convolution {
+  template <typename Description>
+  Convolution(const dnnl::primitive& primitive, const Description& description, int map_in,
+              int map_out)
+      : call(primitive), in(map_in), out(map_out) {
+    call.argument(in, description.query_md(dnnl::query::exec_arg_md, in));
+    call.argument(out, description.query_md(dnnl::query::exec_arg_md, out));
+    call.argument(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc());
+    scratchpad_at = scratch.add(static_cast<int64_t>(description.scratchpad_desc().get_size()));
+  }
+
+  Call call;
+  int in, out;
+  ScratchPlan scratch;
+  int64_t scratchpad_at = 0, weights_at = 0, reorder_at = 0;
+  std::optional<Reorder> reorder;
+
+  void order_weights(const memory::desc& from, const memory::desc& to, const memory::desc& own) {
+    if (from == to) return;
+    reorder.emplace(from, to);
+    weights_at = scratch.add(static_cast<int64_t>(own.get_size()));
+    reorder_at = scratch.add(reorder->scratch_bytes());
+  }
+
+  /// The weights as the primitive reads them.
+  const void* ordered(const void* w, std::byte* bytes) {
+    if (!reorder) return w;
+    reorder->run(w, bytes + weights_at, bytes + reorder_at);
+    return bytes + weights_at;
+  }
+};
+
+Kernel forward_kernel(const ConvShape& shape, const ConvLayouts& layouts, bool bias) {
+  const Descriptions d(shape, layouts);
+  const auto description = forward(shape, d, bias);
+  const auto c = std::make_shared<Convolution>(dnnl::convolution_forward(description), description,
+                                               DNNL_ARG_SRC, DNNL_ARG_DST);
+  c->call.argument(DNNL_ARG_WEIGHTS, description.weights_desc());
+  if (bias) c->call.argument(DNNL_ARG_BIAS, d.b);
+  c->order_weights(d.dense_w, description.weights_desc(), description.weights_desc());
+  return {[c, bias](const KernelArgs& args) {
+            c->call.bind(DNNL_ARG_WEIGHTS, c->ordered(args.inputs[1].data, args.scratch));
+            if (bias) c->call.bind(DNNL_ARG_BIAS, args.inputs[2].data);
+            c->call.bind(c->in, args.inputs[0].data);
+            c->call.bind(c->out, args.outputs[0].data);
+            c->call.bind(DNNL_ARG_SCRATCHPAD, args.scratch + c->scratchpad_at);
+            c->call.run();
+          },
+          c->scratch.bytes()};
+}
+
+Kernel backward_data_kernel(const ConvShape& shape, const ConvLayouts& layouts) {
+  const Descriptions d(shape, layouts);
+  const dnnl::convolution_backward_data::primitive_desc description(
+      cpu_engine(), dnnl::algorithm::convolution_direct, d.x, d.w, d.y, shape.stride, shape.padding,
+      shape.padding, forward(shape, d, false), primitive_options());
+  const auto c = std::make_shared<Convolution>(dnnl::convolution_backward_data(description),
+                                               description, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC);
+  c->call.argument(DNNL_ARG_WEIGHTS, description.weights_desc());
+  c->order_weights(d.dense_w, description.weights_desc(), description.weights_desc());
+  return {[c](const KernelArgs& args) {
+            c->call.bind(DNNL_ARG_WEIGHTS, c->ordered(args.inputs[1].data, args.scratch));
+            c->call.bind(c->in, args.inputs[0].data);
+            c->call.bind(c->out, args.outputs[0].data);
+            c->call.bind(DNNL_ARG_SCRATCHPAD, args.scratch + c->scratchpad_at);
+            c->call.run();
+          },
+          c->scratch.bytes()};
+}
+
+Kernel backward_weights_kernel(const ConvShape& shape, const ConvLayouts& layouts) {
+  const Descriptions d(shape, layouts);
+  const dnnl::convolution_backward_weights::primitive_desc description(
+      cpu_engine(), dnnl::algorithm::convolution_direct, d.x, d.w, d.y, shape.stride, shape.padding,
+      shape.padding, forward(shape, d, false), primitive_options());
+  const auto c = std::make_shared<Convolution>(dnnl::convolution_backward_weights(description),
+                                               description, DNNL_ARG_DIFF_DST, DNNL_ARG_SRC);
+  c->call.argument(DNNL_ARG_DIFF_WEIGHTS, description.diff_weights_desc());
+  c->order_weights(description.diff_weights_desc(), d.dense_w, description.diff_weights_desc());
+  return {[c](const KernelArgs& args) {
+            void* dw = args.outputs[0].data;
+            c->call.bind(DNNL_ARG_DIFF_WEIGHTS, c->reorder ? args.scratch + c->weights_at : dw);
+            c->call.bind(c->in, args.inputs[0].data);
+            c->call.bind(c->out, args.inputs[1].data);
+            c->call.bind(DNNL_ARG_SCRATCHPAD, args.scratch + c->scratchpad_at);
+            c->call.run();
+            if (c->reorder)
+              c->reorder->run(args.scratch + c->weights_at, dw, args.scratch + c->reorder_at);
+          },
+          c->scratch.bytes()};
+}
+
+}  // namespace
+
+std::optional<ConvShape> conv_shape(const Graph& graph, const Node& node) {
+  ConvShape shape;
+  const TensorType& in0 = graph.type(node.inputs[0]);
+  const TensorType& in1 = graph.type(node.inputs[1]);
+  const TensorType& out = graph.type(node.outputs[0]);
+  if (node.op->name == "conv2d") {
+    shape = {ConvDirection::forward, in0, in1, out};
+  } else if (node.op->name == "conv2d_backward_data") {
+    shape = {ConvDirection::backward_data, out, in1, in0};
+  } else if (node.op->name == "conv2d_backward_weights") {
+    shape = {ConvDirection::backward_weights, in1, out, in0};
+  } else {
+    return std::nullopt;
+  }
+  shape.stride = pair(node.attributes, "stride");
+  shape.padding = pair(node.attributes, "padding");
+  return shape;
+}
+
+Kernel conv_kernel(const ConvShape& shape, const ConvLayouts& layouts, bool bias) {
+  switch (shape.direction) {
+    case ConvDirection::forward:
+      return forward_kernel(shape, layouts, bias);
+    case ConvDirection::backward_data:
+      return backward_data_kernel(shape, layouts);
+    case ConvDirection::backward_weights:
+      return backward_weights_kernel(shape, layouts);
+  }
+  check_failed("a direction of convolution", __FILE__, __LINE__);
+}
+
+namespace {
+
+Made make_conv(const MakerContext& context) {
+  const ConvShape shape = *conv_shape(context.graph, context.node);
+  const ConvLayouts layouts = choose_conv_layouts(shape, context.threads);
+  const Node& node = context.node;
+  const bool bias =
+      shape.direction == ConvDirection::forward && node.inputs.size() > 2 && node.inputs[2].valid();
+  Made made{conv_kernel(shape, layouts, bias),
+            std::vector<Layout>(node.inputs.size(), Layout::dense),
+            {Layout::dense}};
+  for (size_t k = 0; k < node.inputs.size(); ++k)
+    made.inputs[k] = conv_input_layout(shape, layouts, k);
+  if (shape.direction == ConvDirection::forward) made.outputs[0] = layouts.y;
+  if (shape.direction == ConvDirection::backward_data) made.outputs[0] = layouts.x;
+  return made;
+}
+
+constexpr Maker kMakers[] = {
+    {"conv2d", make_conv},
+    {"conv2d_backward_data", make_conv},
+    {"conv2d_backward_weights", make_conv},
+};
+
+}  // namespace
+
+Layout conv_input_layout(const ConvShape& shape, const ConvLayouts& layouts, size_t input) {
+  switch (shape.direction) {
+    case ConvDirection::forward:
+      return input == 0 ? layouts.x : Layout::dense;
+    case ConvDirection::backward_data:
+      return input == 0 ? layouts.y : Layout::dense;
+    case ConvDirection::backward_weights:
+      return input == 0 ? layouts.y : layouts.x;
+  }
+  check_failed("a direction of convolution", __FILE__, __LINE__);
+}
+
+std::span<const Maker> conv_makers() { return kMakers; }
+
+}  // namespace expgraph::onednn

@@ -1,0 +1,82 @@
+// elementwise: relu, its gradient, add, scale and constant, over flat memory: all operands lie
+// alike, however that is.
+#include "backends/onednn/kernels.h"
+#include "backends/onednn/parallel.h"
+#include "backends/onednn/vector.h"
+
+namespace expgraph::onednn {
+
+namespace {
+
+constexpr int64_t kGrain = 4096;  // elements
+
+/// Inputs as the first lies, the output too.
+Made alike(const MakerContext& context, std::function<void(const KernelArgs&)> run) {
+  const Layout layout = context.inputs.empty() ? Layout::dense : context.inputs[0];
+  return {{std::move(run)}, std::vector<Layout>(context.inputs.size(), layout), {layout}};
+}
+
+Made make_relu(const MakerContext& context) {
+  return alike(context, [threads = context.threads](const KernelArgs& args) {
+    const float* x = args.inputs[0].as<float>();
+    float* y = args.outputs[0].as<float>();
+    parallel(threads, args.outputs[0].type.elements(), kGrain,
+             [&](int, int64_t i, int64_t end) { relu(x + i, y + i, end - i); });
+  });
+}
+
+Made make_relu_backward(const MakerContext& context) {
+  return alike(context, [threads = context.threads](const KernelArgs& args) {
+    const float* dy = args.inputs[0].as<float>();
+    const float* y = args.inputs[1].as<float>();
+    float* dx = args.outputs[0].as<float>();
+    parallel(threads, args.outputs[0].type.elements(), kGrain,
+             [&](int, int64_t i, int64_t end) { relu_backward(dy + i, y + i, dx + i, end - i); });
+  });
+}
+
+Made make_add(const MakerContext& context) {
+  return alike(context, [threads = context.threads](const KernelArgs& args) {
+    float* y = args.outputs[0].as<float>();
+    parallel(threads, args.outputs[0].type.elements(), kGrain, [&](int, int64_t i, int64_t end) {
+      // In cache-sized pieces: y is read back for the third operand on.
+      for (int64_t begin = i; begin < end; begin += kGrain) {
+        const int64_t count = std::min(kGrain, end - begin);
+        const float* sum = args.inputs[0].as<float>() + begin;
+        if (args.inputs.size() == 1) scale(sum, 1, y + begin, count);
+        for (const TensorView& x : args.inputs.subspan(1)) {
+          add(sum, x.as<float>() + begin, y + begin, count);
+          sum = y + begin;
+        }
+      }
+    });
+  });
+}
+
+Made make_scale(const MakerContext& context) {
+  const float factor = static_cast<float>(context.node.attributes.real("factor"));
+  return alike(context, [threads = context.threads, factor](const KernelArgs& args) {
+    const float* x = args.inputs[0].as<float>();
+    float* y = args.outputs[0].as<float>();
+    parallel(threads, args.outputs[0].type.elements(), kGrain,
+             [&](int, int64_t i, int64_t end) { scale(x + i, factor, y + i, end - i); });
+  });
+}
+
+Made make_constant(const MakerContext& context) {
+  const float value = static_cast<float>(context.node.attributes.real("value"));
+  return alike(context, [value](const KernelArgs& args) {
+    std::fill_n(args.outputs[0].as<float>(), args.outputs[0].type.elements(), value);
+  });
+}
+
+constexpr Maker kMakers[] = {
+    {"relu", make_relu},   {"relu_backward", make_relu_backward}, {"add", make_add},
+    {"scale", make_scale}, {"constant", make_constant},
+};
+
+}  // namespace
+
+std::span<const Maker> elementwise_makers() { return kMakers; }
+
+}  // namespace expgraph::onednn

@@ -1,0 +1,157 @@
+// lower: Graph -> one kernel per node. Each value gets a layout when it is made; a reader that
+// wants another one has it reordered into scratch before it runs.
+#include <fmt/format.h>
+
+#include "backends/onednn/conv.h"
+#include "backends/onednn/dnnl.h"
+
+namespace expgraph::onednn {
+
+Made dense(const MakerContext& context, Kernel kernel) {
+  return {std::move(kernel), std::vector<Layout>(context.node.inputs.size(), Layout::dense),
+          std::vector<Layout>(context.node.outputs.size(), Layout::dense)};
+}
+
+const Maker* find_maker(std::string_view op) {
+  for (const auto family :
+       {conv_makers, data_makers, elementwise_makers, fusion_makers, loss_makers, matmul_makers,
+        norm_makers, pool_makers, reduce_makers, shape_makers, update_makers}) {
+    const auto found = std::ranges::find(family(), op, &Maker::op);
+    if (found != family().end()) return &*found;
+  }
+  return nullptr;
+}
+
+namespace {
+
+size_t at(ValueId value) { return static_cast<size_t>(value.index); }
+
+/// How the readers of each value would have it: a convolution says, the kernels around it follow.
+std::vector<Layout> wanted_layouts(const Graph& graph, int threads) {
+  std::vector<std::optional<Layout>> wanted(graph.values().size());
+  for (size_t n = graph.nodes().size(); n-- > 0;) {
+    const Node& node = graph.nodes()[n];
+    if (const auto shape = conv_shape(graph, node)) {
+      const ConvLayouts layouts = choose_conv_layouts(*shape, threads);
+      for (size_t k = 0; k < 2; ++k)
+        wanted[at(node.inputs[k])] = conv_input_layout(*shape, layouts, k);
+    } else if (node.op->family == "elementwise") {
+      for (ValueId input : node.inputs)
+        if (!wanted[at(input)]) wanted[at(input)] = wanted[at(node.outputs[0])];
+    }
+  }
+  std::vector<Layout> layouts;
+  for (const auto& layout : wanted) layouts.push_back(layout.value_or(Layout::nhwc));
+  return layouts;
+}
+
+/// Values that others than kernels read: they lie dense.
+std::vector<bool> dense_values(const Graph& graph, const MemoryPlan* plan) {
+  std::vector<bool> result(graph.values().size(), false);
+  for (size_t v = 0; v < result.size(); ++v)
+    result[v] = graph.is_leaf({static_cast<int32_t>(v)}) ||
+                (plan && plan->placements[v].kind != Placement::Kind::arena);
+  for (const Result& r : graph.results()) result[at(r.value)] = true;
+  for (const StateUpdate& update : graph.updates()) result[at(update.value)] = true;
+  return result;
+}
+
+/// A value of a node that its kernel wants to lie otherwise than it does.
+struct Conversion {
+  size_t index;
+  Reorder reorder;
+  int64_t bytes_at, scratch_at;
+};
+
+Conversion conversion(size_t index, const TensorType& type, Layout from, Layout to,
+                      ScratchPlan& scratch) {
+  Reorder reorder(describe(type, from), describe(type, to));
+  const int64_t bytes_at = scratch.add(type.bytes());
+  const int64_t scratch_at = scratch.add(reorder.scratch_bytes());
+  return {index, std::move(reorder), bytes_at, scratch_at};
+}
+
+/// The kernel with conversions before and after it.
+Kernel convert(Kernel kernel, std::vector<Conversion> before, std::vector<Conversion> after,
+               ScratchPlan scratch) {
+  const int64_t kernel_at = scratch.add(kernel.scratch_bytes);
+  const auto run = [=](const KernelArgs& args) mutable {
+    std::vector<TensorView> inputs(args.inputs.begin(), args.inputs.end());
+    std::vector<TensorView> outputs(args.outputs.begin(), args.outputs.end());
+    for (Conversion& c : before) {
+      inputs[c.index].data = args.scratch + c.bytes_at;
+      c.reorder.run(args.inputs[c.index].data, inputs[c.index].data, args.scratch + c.scratch_at);
+    }
+    for (const Conversion& c : after)
+      if (args.outputs[c.index].data) outputs[c.index].data = args.scratch + c.bytes_at;
+    kernel.run({inputs, outputs, args.scratch + kernel_at});
+    for (Conversion& c : after)
+      if (args.outputs[c.index].data)
+        c.reorder.run(outputs[c.index].data, args.outputs[c.index].data,
+                      args.scratch + c.scratch_at);
+  };
+  return {run, scratch.bytes()};
+}
+
+void check_types(const Graph& graph, const Node& node) {
+  const auto check = [&](ValueId value) {
+    if (!value.valid()) return;
+    const DType dtype = graph.type(value).dtype;
+    if (is_real(dtype) && dtype != DType::f32)
+      throw Error(fmt::format("backend 'onednn' computes in f32, '{}' is over {}", node.op->name,
+                              graph.type(value).str()),
+                  node.where);
+  };
+  std::ranges::for_each(node.inputs, check);
+  std::ranges::for_each(node.outputs, check);
+}
+
+}  // namespace
+
+std::vector<Kernel> lower(const Graph& graph, const MemoryPlan* plan, int threads) {
+  const std::vector<bool> stays_dense = dense_values(graph, plan);
+  const std::vector<Layout> wanted = wanted_layouts(graph, threads);
+  std::vector<Layout> layouts(graph.values().size(), Layout::dense);
+  std::vector<Kernel> kernels;
+  for (const Node& node : graph.nodes()) {
+    check_types(graph, node);
+    const Maker* maker = find_maker(node.op->name);
+    if (!maker)
+      throw Error(fmt::format("backend 'onednn' has no kernel for '{}'", node.op->name),
+                  node.where);
+    std::vector<Layout> inputs, outputs;
+    for (ValueId in : node.inputs) inputs.push_back(in.valid() ? layouts[at(in)] : Layout::dense);
+    for (ValueId out : node.outputs) {
+      const bool map = graph.type(out).rank() == 4;
+      const bool blocks = map && graph.type(out).shape[1] % kBlock == 0;
+      const Layout want = wanted[at(out)];
+      outputs.push_back(!map                                 ? Layout::dense
+                        : want == Layout::blocked && !blocks ? Layout::nhwc
+                                                             : want);
+    }
+    Made made = maker->make({graph, node, inputs, outputs, threads});
+
+    ScratchPlan scratch;
+    std::vector<Conversion> before, after;
+    for (size_t k = 0; k < node.inputs.size(); ++k) {
+      if (!node.inputs[k].valid()) continue;
+      const TensorType& type = graph.type(node.inputs[k]);
+      if (!same_bytes(inputs[k], made.inputs[k], type))
+        before.push_back(conversion(k, type, inputs[k], made.inputs[k], scratch));
+    }
+    for (size_t k = 0; k < node.outputs.size(); ++k) {
+      const ValueId out = node.outputs[k];
+      const TensorType& type = graph.type(out);
+      layouts[at(out)] = stays_dense[at(out)] ? Layout::dense : made.outputs[k];
+      if (!same_bytes(made.outputs[k], layouts[at(out)], type))
+        after.push_back(conversion(k, type, made.outputs[k], Layout::dense, scratch));
+    }
+    if (before.empty() && after.empty())
+      kernels.push_back(std::move(made.kernel));
+    else
+      kernels.push_back(convert(std::move(made.kernel), before, after, scratch));
+  }
+  return kernels;
+}
+
+}  // namespace expgraph::onednn

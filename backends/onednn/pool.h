@@ -1,0 +1,43 @@
+// pool: the windows of pooling over maps as they lie.
+#pragma once
+
+#include "backends/onednn/kernels.h"
+#include "backends/onednn/vector.h"
+#include "core/ops/common.h"
+
+namespace expgraph::onednn {
+
+struct PoolShape {
+  PoolShape(const Attributes& attributes, const TensorType& x_type, const TensorType& y_type)
+      : x(x_type), y(y_type), window(pool_window(attributes, x.h, x.w)) {}
+
+  /// Whether each pixel of x lies in exactly one window.
+  bool tiles_exactly() const {
+    return window.sh == window.kh && window.sw == window.kw && y.h * window.kh == x.h &&
+           y.w * window.kw == x.w;
+  }
+  /// A row of windows, none of which leaves the map.
+  Windows row() const { return {y.w, window.kh, window.kw, window.sw, x.w, 0, window.kw}; }
+
+  Map x, y;
+  Window window;
+};
+
+/// Max pooling of affine(x); y and index may be null.
+struct MaxPoolOperands {
+  const float* x = nullptr;
+  float* y = nullptr;
+  TensorView index;
+  Strides xs, ys, is;  ///< of x, y, index
+};
+void max_pool(const PoolShape& pool, const MaxPoolOperands& operands, const Affine& affine,
+              int threads);
+
+/// The index of max pooling from image `n`, row `oh` on.
+inline IndexTile index_tile(const TensorView& index, const Strides& strides, int64_t offset) {
+  if (index.data == nullptr) return {};
+  const bool wide = index.type.dtype == DType::i32;
+  return {index.as<std::byte>() + offset * (wide ? 4 : 1), wide, strides.block, strides.pixel};
+}
+
+}  // namespace expgraph::onednn

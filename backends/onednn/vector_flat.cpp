@@ -1,0 +1,130 @@
+// vector_flat: elementwise loops over flat memory.
+#include "backends/onednn/vector_targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backends/onednn/vector_flat.cpp"
+#include <hwy/foreach_target.h>
+// After foreach_target.h.
+#include "backends/onednn/vector_channels-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace expgraph::onednn {
+namespace HWY_NAMESPACE {
+
+struct Relu {
+  const float* x;
+  float* y;
+  template <bool kWhole>
+  HWY_INLINE void run(const Channels<kWhole>& at) const {
+    at.store(relu_of(at.load(x + at.first)), y + at.first);
+  }
+};
+
+void ReluOf(const float* x, float* y, int64_t count) { for_channels(count, Relu{x, y}); }
+
+struct ReluBackward {
+  const float* dy;
+  const float* y;
+  float* dx;
+  template <bool kWhole>
+  HWY_INLINE void run(const Channels<kWhole>& at) const {
+    at.store(gradient_at(at, dy + at.first, y + at.first), dx + at.first);
+  }
+};
+
+void ReluBackwardOf(const float* dy, const float* y, float* dx, int64_t count) {
+  for_channels(count, ReluBackward{dy, y, dx});
+}
+
+struct AddTwo {
+  const float* x1;
+  const float* x2;
+  float* y;
+  template <bool kWhole>
+  HWY_INLINE void run(const Channels<kWhole>& at) const {
+    at.store(hn::Add(at.load(x1 + at.first), at.load(x2 + at.first)), y + at.first);
+  }
+};
+
+void AddOf(const float* x1, const float* x2, float* y, int64_t count) {
+  for_channels(count, AddTwo{x1, x2, y});
+}
+
+struct Scale {
+  const float* x;
+  V factor;
+  float* y;
+  template <bool kWhole>
+  HWY_INLINE void run(const Channels<kWhole>& at) const {
+    at.store(hn::Mul(at.load(x + at.first), factor), y + at.first);
+  }
+};
+
+void ScaleOf(const float* x, float factor, float* y, int64_t count) {
+  for_channels(count, Scale{x, hn::Set(f32, factor), y});
+}
+
+struct SgdUpdate {
+  const float* parameter;
+  const float* gradient;
+  const float* momentum;
+  float* new_parameter;
+  float* new_momentum;
+  V lr, mu, decay;
+  bool nesterov;
+
+  template <bool kWhole>
+  HWY_INLINE void run(const Channels<kWhole>& at) const {
+    const V p = at.load(parameter + at.first);
+    const V g = hn::MulAdd(decay, p, at.load(gradient + at.first));
+    V step = g;
+    if (momentum) {
+      const V m = hn::MulAdd(mu, at.load(momentum + at.first), g);
+      if (new_momentum) at.store(m, new_momentum + at.first);
+      step = nesterov ? hn::MulAdd(mu, m, g) : m;
+    }
+    at.store(hn::NegMulAdd(lr, step, p), new_parameter + at.first);
+  }
+};
+
+void SgdUpdateOf(const float* parameter, const float* gradient, const float* momentum,
+                 float* new_parameter, float* new_momentum, int64_t count, const SgdStep& step) {
+  for_channels(count, SgdUpdate{parameter, gradient, momentum, new_parameter, new_momentum,
+                                hn::Set(f32, step.lr), hn::Set(f32, step.momentum),
+                                hn::Set(f32, step.weight_decay), step.nesterov});
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace expgraph::onednn
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace expgraph::onednn {
+
+HWY_EXPORT(ReluOf);
+HWY_EXPORT(ReluBackwardOf);
+HWY_EXPORT(AddOf);
+HWY_EXPORT(ScaleOf);
+HWY_EXPORT(SgdUpdateOf);
+
+void relu(const float* x, float* y, int64_t count) { HWY_DYNAMIC_DISPATCH(ReluOf)(x, y, count); }
+
+void relu_backward(const float* dy, const float* y, float* dx, int64_t count) {
+  HWY_DYNAMIC_DISPATCH(ReluBackwardOf)(dy, y, dx, count);
+}
+
+void add(const float* x1, const float* x2, float* y, int64_t count) {
+  HWY_DYNAMIC_DISPATCH(AddOf)(x1, x2, y, count);
+}
+
+void scale(const float* x, float factor, float* y, int64_t count) {
+  HWY_DYNAMIC_DISPATCH(ScaleOf)(x, factor, y, count);
+}
+
+void sgd_update(const float* parameter, const float* gradient, const float* momentum,
+                float* new_parameter, float* new_momentum, int64_t count, const SgdStep& step) {
+  HWY_DYNAMIC_DISPATCH(SgdUpdateOf)
+  (parameter, gradient, momentum, new_parameter, new_momentum, count, step);
+}
+
+}  // namespace expgraph::onednn
+#endif

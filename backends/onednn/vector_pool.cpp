@@ -1,0 +1,184 @@
+// vector_pool: max pooling of a row of windows, alone or after a normalisation, and the gradient
+// of both.
+#include "backends/onednn/vector_targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backends/onednn/vector_pool.cpp"
+#include <hwy/foreach_target.h>
+// After foreach_target.h.
+#include "backends/onednn/vector_channels-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace expgraph::onednn {
+namespace HWY_NAMESPACE {
+
+constexpr int64_t kRun = 64;  // outputs whose sum is a float
+
+/// Rows and columns of a window, known at compile time where not 0.
+template <int64_t kRows, int64_t kColumns>
+struct Extent {
+  HWY_INLINE explicit Extent(const Windows& w)
+      : rows(kRows ? kRows : w.rows), columns(kColumns ? kColumns : w.columns) {}
+  const int64_t rows, columns;
+};
+
+template <int64_t kRows, int64_t kColumns>
+struct MaxWindows {
+  ConstTile x;
+  const Windows& windows;
+  Tile y;
+  IndexTile index;
+  const Affine& affine;
+
+  template <bool kWhole>
+  HWY_INLINE void run(const Channels<kWhole>& at) const {
+    const AffineOf<kWhole> of(at, affine);
+    const Extent<kRows, kColumns> extent(windows);
+    for (int64_t o = 0; o < windows.outputs; ++o) {
+      const float* corner = at.of(x) + o * windows.stride * x.pixel;
+      V largest = of(at.load(corner));
+      hn::Vec<I> place = hn::Set(i32, static_cast<int32_t>(windows.first_index));
+      for (int64_t r = 0; r < extent.rows; ++r) {
+        for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
+          const V v = of(at.load(corner + (r * windows.width + c) * x.pixel));
+          const auto larger = hn::Or(hn::Gt(v, largest), hn::IsNaN(v));
+          const int64_t here = windows.first_index + r * windows.index_width + c;
+          largest = hn::IfThenElse(larger, v, largest);
+          place = hn::IfThenElse(hn::RebindMask(i32, larger),
+                                 hn::Set(i32, static_cast<int32_t>(here)), place);
+        }
+      }
+      if (y) at.store(affine.relu ? relu_of(largest) : largest, at.of(y) + o * y.pixel);
+      if (index) at.store_index(place, index, o);
+    }
+  }
+};
+
+void MaxWindowsOf(ConstTile x, const Windows& windows, Tile y, IndexTile index, int64_t channels,
+                  const Affine& affine) {
+  if (windows.rows == 2 && windows.columns == 2)
+    for_channels(channels, MaxWindows<2, 2>{x, windows, y, index, affine});
+  else
+    for_channels(channels, MaxWindows<0, 0>{x, windows, y, index, affine});
+}
+
+template <int64_t kRows, int64_t kColumns>
+struct AddWindowGradientSums {
+  const Gradient& g;
+  IndexTile index;
+  ConstTile x;
+  const Windows& windows;
+  const float* mean;
+  double* sum;
+  double* product;
+
+  template <bool kWhole>
+  HWY_INLINE void run(const Channels<kWhole>& at) const {
+    const V m = at.parameter(mean);
+    const Extent<kRows, kColumns> extent(windows);
+    const float* dy = at.of(g.dy);
+    const float* y = g.y ? at.of(g.y) : nullptr;
+    for (int64_t begin = 0; begin < windows.outputs; begin += kRun) {
+      const int64_t end = HWY_MIN(begin + kRun, windows.outputs);
+      V s = hn::Zero(f32), q = s;
+      for (int64_t o = begin; o < end; ++o) {
+        const V v = gradient_at(at, dy + o * g.dy.pixel, y ? y + o * g.y.pixel : nullptr);
+        const hn::Vec<I> place = at.load_index(index, o);
+        const float* corner = at.of(x) + o * windows.stride * x.pixel;
+        V taken = at.load(corner);
+        for (int64_t r = 0; r < extent.rows; ++r) {
+          for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
+            const int64_t here = r * windows.index_width + c;
+            const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
+            taken = hn::IfThenElse(hn::RebindMask(f32, is),
+                                   at.load(corner + (r * windows.width + c) * x.pixel), taken);
+          }
+        }
+        s = hn::Add(s, v);
+        q = hn::MulAdd(v, hn::Sub(taken, m), q);
+      }
+      at.accumulate(s, sum);
+      at.accumulate(q, product);
+    }
+  }
+};
+
+void AddWindowGradientSumsTo(const Gradient& g, IndexTile index, ConstTile x,
+                             const Windows& windows, int64_t channels, const float* mean,
+                             double* sum, double* product) {
+  if (windows.rows == 2 && windows.columns == 2)
+    for_channels(channels, AddWindowGradientSums<2, 2>{g, index, x, windows, mean, sum, product});
+  else
+    for_channels(channels, AddWindowGradientSums<0, 0>{g, index, x, windows, mean, sum, product});
+}
+
+template <int64_t kRows, int64_t kColumns>
+struct ApplyWindowGradients {
+  const Gradient& g;
+  IndexTile index;
+  ConstTile x;
+  Tile dx;
+  const Windows& windows;
+  const NormGradient& norm;
+
+  template <bool kWhole>
+  HWY_INLINE void run(const Channels<kWhole>& at) const {
+    const V a = at.parameter(norm.a), m = at.parameter(norm.mean);
+    const V b = at.parameter(norm.b), c0 = at.parameter(norm.c);
+    const Extent<kRows, kColumns> extent(windows);
+    const float* dy = at.of(g.dy);
+    const float* y = g.y ? at.of(g.y) : nullptr;
+    for (int64_t o = 0; o < windows.outputs; ++o) {
+      const V v = gradient_at(at, dy + o * g.dy.pixel, y ? y + o * g.y.pixel : nullptr);
+      const hn::Vec<I> place = at.load_index(index, o);
+      for (int64_t r = 0; r < extent.rows; ++r) {
+        for (int64_t c = 0; c < extent.columns; ++c) {
+          const int64_t pixel = o * windows.stride + r * windows.width + c;
+          const int64_t here = r * windows.index_width + c;
+          const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
+          const V mine = hn::IfThenElseZero(hn::RebindMask(f32, is), v);
+          const V d = hn::Sub(at.load(at.of(x) + pixel * x.pixel), m);
+          at.store(hn::MulAdd(a, mine, hn::MulAdd(b, d, c0)), at.of(dx) + pixel * dx.pixel);
+        }
+      }
+    }
+  }
+};
+
+void ApplyWindowGradient(const Gradient& g, IndexTile index, ConstTile x, Tile dx,
+                         const Windows& windows, int64_t channels, const NormGradient& norm) {
+  if (windows.rows == 2 && windows.columns == 2)
+    for_channels(channels, ApplyWindowGradients<2, 2>{g, index, x, dx, windows, norm});
+  else
+    for_channels(channels, ApplyWindowGradients<0, 0>{g, index, x, dx, windows, norm});
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace expgraph::onednn
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace expgraph::onednn {
+
+HWY_EXPORT(MaxWindowsOf);
+HWY_EXPORT(AddWindowGradientSumsTo);
+HWY_EXPORT(ApplyWindowGradient);
+
+void max_windows(ConstTile x, const Windows& windows, Tile y, IndexTile index, int64_t channels,
+                 const Affine& affine) {
+  HWY_DYNAMIC_DISPATCH(MaxWindowsOf)(x, windows, y, index, channels, affine);
+}
+
+void add_window_gradient_sums(const Gradient& g, IndexTile index, ConstTile x,
+                              const Windows& windows, int64_t channels, const float* mean,
+                              double* sum, double* product) {
+  HWY_DYNAMIC_DISPATCH(AddWindowGradientSumsTo)
+  (g, index, x, windows, channels, mean, sum, product);
+}
+
+void apply_window_gradient(const Gradient& g, IndexTile index, ConstTile x, Tile dx,
+                           const Windows& windows, int64_t channels, const NormGradient& norm) {
+  HWY_DYNAMIC_DISPATCH(ApplyWindowGradient)(g, index, x, dx, windows, channels, norm);
+}
+
+}  // namespace expgraph::onednn
+#endif
