@@ -137,6 +137,7 @@ Kernel backward_weights_kernel(const ConvShape& shape, const ConvLayouts& layout
 }  // namespace
 
 std::optional<ConvShape> conv_shape(const Graph& graph, const Node& node) {
+  if (node.op->family != "conv") return std::nullopt;
   ConvShape shape;
   const TensorType& in0 = graph.type(node.inputs[0]);
   const TensorType& in1 = graph.type(node.inputs[1]);
@@ -145,10 +146,8 @@ std::optional<ConvShape> conv_shape(const Graph& graph, const Node& node) {
     shape = {ConvDirection::forward, in0, in1, out};
   } else if (node.op->name == "conv2d_backward_data") {
     shape = {ConvDirection::backward_data, out, in1, in0};
-  } else if (node.op->name == "conv2d_backward_weights") {
-    shape = {ConvDirection::backward_weights, in1, out, in0};
   } else {
-    return std::nullopt;
+    shape = {ConvDirection::backward_weights, in1, out, in0};
   }
   shape.stride = pair(node.attributes, "stride");
   shape.padding = pair(node.attributes, "padding");

@@ -5,6 +5,7 @@
 
 #include "backends/onednn/kernels.h"
 #include "backends/onednn/parallel.h"
+#include "core/ops/common.h"
 
 namespace expgraph::onednn {
 
@@ -87,25 +88,25 @@ int64_t reflect(int64_t i, int64_t size) {
 }
 
 Made make_pad(const MakerContext& context) {
-  const int64_t size = context.node.attributes.integer("size");
+  const Pair size = pair(context.node.attributes, "size");
   const bool reflects = context.node.attributes.text("mode") == "reflect";
   return dense(context, {[size, reflects, threads = context.threads](const KernelArgs& args) {
                  const Samples x(args.inputs[0]), y(args.outputs[0]);
                  for_samples(threads, y.n, [&](int64_t n) {
                    for (int64_t row = 0; row < y.h; ++row) {
-                     const int64_t r = row - size;
+                     const int64_t r = row - size.height;
                      if (!reflects && (r < 0 || r >= x.h)) {
                        std::memset(y.at(n, row, 0), 0, static_cast<size_t>(y.w) * y.pixel);
                        continue;
                      }
                      const int64_t from = reflect(r, x.h);
-                     std::memcpy(y.at(n, row, size), x.at(n, from, 0),
+                     std::memcpy(y.at(n, row, size.width), x.at(n, from, 0),
                                  static_cast<size_t>(x.w) * x.pixel);
-                     for (int64_t k = 0; k < size; ++k) {
+                     for (int64_t k = 0; k < size.width; ++k) {
                        for (const int64_t column : {k, y.w - 1 - k}) {
                          if (reflects)
                            std::memcpy(y.at(n, row, column),
-                                       x.at(n, from, reflect(column - size, x.w)), y.pixel);
+                                       x.at(n, from, reflect(column - size.width, x.w)), y.pixel);
                          else
                            std::memset(y.at(n, row, column), 0, y.pixel);
                        }
@@ -147,17 +148,19 @@ Made make_random_flip(const MakerContext& context) {
 }
 
 Made make_cutout(const MakerContext& context) {
-  const int64_t size = context.node.attributes.integer("size");
+  const Pair size = pair(context.node.attributes, "size");
   return dense(context, {[size, threads = context.threads](const KernelArgs& args) {
                  const Samples x(args.inputs[0]), y(args.outputs[0]);
                  const size_t image = static_cast<size_t>(y.h * y.w) * y.pixel;
-                 if (size > 0) check_boxes(args.inputs[1], x, size, size);
+                 const bool off = size.height == 0 || size.width == 0;
+                 if (!off) check_boxes(args.inputs[1], x, size.height, size.width);
                  for_samples(threads, y.n, [&](int64_t n) {
                    if (y.data != x.data) std::memcpy(y.at(n, 0, 0), x.at(n, 0, 0), image);
                    const int32_t* at = choice(args.inputs[1], n);
-                   for (int64_t row = 0; row < size; ++row)
+                   if (off) return;
+                   for (int64_t row = 0; row < size.height; ++row)
                      std::memset(y.at(n, at[0] + row, at[1]), 0,
-                                 static_cast<size_t>(size) * y.pixel);
+                                 static_cast<size_t>(size.width) * y.pixel);
                  });
                }});
 }
