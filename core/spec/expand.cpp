@@ -74,14 +74,15 @@ const yaml::Entry& find_form(std::string_view name, const yaml::Value& body,
 
 }  // namespace
 
-void Expander::expand_nodes(const yaml::Value& nodes, const std::string& group, DefaultInputs first,
-                            Frame& frame) {
+DefaultInputs Expander::expand_nodes(const yaml::Value& nodes, const std::string& group,
+                                     DefaultInputs first, Frame& frame) {
   yaml::require_mapping(nodes, "'nodes'");
   DefaultInputs previous = std::move(first);
   for (const yaml::Entry& entry : nodes.entries) {
     check_name(entry.key, "node", entry.where);
     previous = expand_repeats(entry, group, std::move(previous), frame);
   }
+  return previous;
 }
 
 void Expander::expand_side(const yaml::Entry& side, Frame& frame) {

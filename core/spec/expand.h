@@ -30,8 +30,12 @@ class Expander {
   Expander(Library& library, const OpNames& ops) : library_(library), ops_(ops) {}
 
   /// Expands a mapping of nodes into `group`; the first reads `first` unless it says otherwise.
-  void expand_nodes(const yaml::Value& nodes, const std::string& group, DefaultInputs first,
-                    Frame& frame);
+  /// Returns what a node after the last would read.
+  DefaultInputs expand_nodes(const yaml::Value& nodes, const std::string& group,
+                             DefaultInputs first, Frame& frame);
+  /// Expands one node, which reads `previous` unless it says otherwise; returns the same.
+  DefaultInputs expand_node(const std::string& path, const yaml::Value& body, const Location& where,
+                            DefaultInputs previous, Frame& frame);
   /// Expands one side of a pipeline: a group without an input, which may have attributes.
   void expand_side(const yaml::Entry& side, Frame& frame);
   /// Expands the nodes of a network that stands alone; returns the path of its output.
@@ -54,8 +58,6 @@ class Expander {
 
   DefaultInputs expand_repeats(const yaml::Entry& entry, const std::string& group,
                                DefaultInputs previous, Frame& frame);
-  DefaultInputs expand_node(const std::string& path, const yaml::Value& body, const Location& where,
-                            DefaultInputs previous, Frame& frame);
   DefaultInputs expand_op(const std::string& path, const std::string& op, const Location& op_where,
                           const yaml::Value& body, const Location& where,
                           const DefaultInputs& previous, Frame& frame);

@@ -13,26 +13,31 @@
 namespace expgraph {
 namespace {
 
-FlatSpec expand_pipeline(Library& library, const yaml::Value& document,
-                         const Parameters& parameters, const OpNames& ops) {
+/// A pipeline as far as its parameters go; its nodes are in `train` and `test`.
+Block pipeline_block(Library& library, const yaml::Value& document) {
   yaml::expect_keys(document, {"pipeline", "note", "params", "blocks", "train", "test"},
                     "a pipeline file");
   const yaml::Value& name = *document.find("pipeline");
+  return {.label = fmt::format("pipeline '{}'", yaml::require_text(name, "'pipeline'")),
+          .where = name.where,
+          .params = document.find("params"),
+          .scope = &library.scope(document)};
+}
+
+FlatSpec expand_pipeline(Library& library, const yaml::Value& document,
+                         const Parameters& parameters, const OpNames& ops) {
+  const Block block = pipeline_block(library, document);
   FlatSpec spec;
-  spec.name = yaml::require_text(name, "'pipeline'");
-  Block block{.label = fmt::format("pipeline '{}'", spec.name),
-              .where = name.where,
-              .params = document.find("params"),
-              .scope = &library.scope(document)};
+  spec.name = document.find("pipeline")->scalar;
   Frame frame;
   frame.scope = block.scope;
-  frame.bindings = Expander::bind(block, parameters, name.where, frame.used);
+  frame.bindings = Expander::bind(block, parameters, block.where, frame.used);
   Expander expander(library, ops);
+  if (document.find("train") == nullptr) {
+    throw Error("a pipeline file needs the key 'train'", block.where);
+  }
   for (const yaml::Entry& entry : document.entries) {
     if (entry.key == "train" || entry.key == "test") expander.expand_side(entry, frame);
-  }
-  if (document.find("train") == nullptr) {
-    throw Error("a pipeline file needs the key 'train'", name.where);
   }
   Expander::check_used(block, frame.used);
   spec.nodes = expander.take();
@@ -71,6 +76,13 @@ FlatSpec expand_document(Library& library, const std::string& path, const Locati
   }
   check_references(spec, ops);
   return spec;
+}
+
+Bindings document_bindings(Library& library, const std::string& path, const Location& asked_at,
+                           const Parameters& parameters) {
+  const Block block = pipeline_block(library, library.file(path, asked_at));
+  std::set<std::string> used;
+  return Expander::bind(block, parameters, block.where, used);
 }
 
 FlatSpec expand_file(const std::string& path, const Parameters& parameters, const OpNames& ops,

@@ -1,16 +1,35 @@
 // study_spec: a study file -> its variants, each a flat spec ready to compile.
+//
+//   study: NAME
+//   note: TEXT
+//   pipeline: FILE
+//   params: {name: value}          parameters of the pipeline, or new ones for `$name` in edits
+//   profiles: {NAME: {name: value, seeds: N, note: TEXT}}
+//   profile: NAME                  the default one
+//   seeds: N
+//   blocks: [FILE]                 blocks that edits may name
+//   edits: {NAME: [EDIT]}          for `apply`
+//   and one series:
+//   ladder: [{rung: NAME, title:, note:, edits: [EDIT], expect: {METRIC: up}}]   each on the last
+//   each: [{variant: NAME, ...}]               each alone, against the unedited `base`
+//   leave_one_out: [{variant: NAME, ...}]      `all`, then all but one
+//   list: [{variant: NAME, ...}]               each alone, against the first
+//   grid: {AXIS: [value, ...]}                 every combination, against the first; an axis is a
+//   zip: {AXIS: [value, ...]}                  parameter, a path.attribute, or {NAME: [EDIT]}
 #pragma once
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/spec/edit.h"
+#include "core/spec/spec_diff.h"
 
 namespace expgraph {
 
-/// `expect:` of a rung: a bound on a metric ("test/accuracy >= 0.83") or a direction against the
-/// previous rung ("test/accuracy: up"), checked after the run on the mean over seeds.
+/// `expect:` of a rung: a metric ("test/accuracy") and `at least 0.83`, `at most 2`, or a direction
+/// against the base: `up`, `down`, `same`. Checked after the run on the mean over seeds.
 struct Expectation {
   enum class Kind { at_least, at_most, up, down, same };
   std::string metric;
@@ -21,12 +40,13 @@ struct Expectation {
 
 /// One variant of a study: a name, its whole edited spec, and what changed against its base.
 struct Variant {
-  std::string name;  ///< slug: "batch_size"
+  std::string name;  ///< safe as a folder name: "batch_size"
   std::string title;
   std::string note;
-  std::string base;  ///< name of the variant that it is compared with ("" for the first)
+  std::string base;  ///< name of the variant that it is compared with, which may not be among the
+                     ///< selected ones; "" for the first
   FlatSpec spec;
-  EditReport edits;  ///< against base
+  SpecDiff changes;  ///< against base
   std::vector<Expectation> expect;
   Location where;
 };
