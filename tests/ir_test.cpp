@@ -237,6 +237,8 @@ TEST_CASE("the verifier finds planted faults") {
         "broken graph 'step': output 1 of batch_norm 'net/norm' is not its own");
   CHECK(verified([](Graph& g) { node_of(g, 1).op = nullptr; }) ==
         "broken graph 'step': node 'net/norm' has no operator");
+  CHECK(verified([](Graph& g) { node_of(g, 0).body = node_of(g, 2).body; }) ==
+        "broken graph 'step': conv2d 'net/conv' has a body, its operator takes none");
   CHECK(verified([](Graph& g) { const_cast<Leaf&>(g.leaves()[1]).name = "images"; }) ==
         "broken graph 'step': two leaves are named 'images'");
   CHECK(verified([](Graph& g) { const_cast<Leaf&>(g.leaves()[1]).value = {0}; }) ==

@@ -86,6 +86,7 @@ ValueId Graph::add_leaf(Leaf leaf, TensorType type) {
 NodeId Graph::add_node(const OpSchema& op, Attributes attributes, std::vector<ValueId> inputs,
                        std::string path, Location where, std::shared_ptr<const Graph> body) {
   try {
+    if (body != nullptr && !op.takes_body) throw Error(fmt::format("{} takes no body", op.name));
     inputs = complete_inputs(op, std::move(inputs));
     attributes = complete_attributes(op, std::move(attributes));
     std::vector<const TensorType*> types;
@@ -95,7 +96,7 @@ NodeId Graph::add_node(const OpSchema& op, Attributes attributes, std::vector<Va
     }
     std::vector<TensorType> outputs =
         op.infer({.op = op, .inputs = types, .attributes = attributes, .body = body.get()});
-    EXPGRAPH_CHECK(body != nullptr || outputs.size() <= op.outputs.size());
+    EXPGRAPH_CHECK(op.takes_body || outputs.size() <= op.outputs.size());
     for (size_t k = 0; k < outputs.size(); ++k) {
       const std::string_view name = k < op.outputs.size() ? op.outputs[k].name : "result";
       check_shape(outputs[k], fmt::format("output '{}' of {}", name, op.name));

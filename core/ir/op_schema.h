@@ -120,9 +120,10 @@ struct OpSchema {
   std::string_view family;  ///< file in core/ops; gives the colour in drawings
   std::string_view doc;     ///< one or two sentences, formula with its source
   OpRole role = OpRole::compute;
-  bool internal = false;  ///< made by the compiler (backward, fusion); not for YAML
+  bool internal = false;    ///< made by the compiler (backward, fusion); not for YAML
+  bool takes_body = false;  ///< its nodes have a body graph, which gives its outputs
   std::vector<InputSchema> inputs;
-  std::vector<OutputSchema> outputs;  ///< a fusion has as many as its body has results
+  std::vector<OutputSchema> outputs;  ///< empty when a body gives them
   std::vector<AttributeSchema> attributes;
 
   /// Output types; every check of shapes and attribute values is here. Fewer than `outputs` where

@@ -96,6 +96,9 @@ void verify_node(const Graph& graph, size_t k) {
   }
   const auto end = static_cast<int32_t>(graph.values().size());
   verify_inputs(graph, node, node.outputs.empty() ? end : node.outputs[0].index);
+  if (node.body && !node.op->takes_body) {
+    broken(graph, fmt::format("{} has a body, its operator takes none", described(node)));
+  }
   const std::vector<TensorType> types = infer_again(graph, node);
   if (types.size() != node.outputs.size()) {
     broken(graph, fmt::format("{} has {} outputs, its operator gives {}", described(node),

@@ -46,6 +46,7 @@ std::vector<OpSchema> fusion_ops() {
        .doc = "Operators that a backend runs as one kernel: inputs are the leaves of its body in "
               "order, outputs the body's results.",
        .internal = true,
+       .takes_body = true,
        .inputs = {{.name = "x", .doc = "one a leaf of the body", .variadic = true}},
        .attributes = {{"kind", AttributeKind::text, std::nullopt,
                        "name of the backend's pattern: batch_norm_relu"}},

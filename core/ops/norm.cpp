@@ -34,16 +34,15 @@ void check_batch_norm(const InferContext& context) {
   rules::require_channels(context, 0);
   check_epsilon(context);
   rules::require_range(context, "momentum", 0, 1, true);
-  const TensorType& x = context.input(0);
-  if (x.elements() == x.shape[1]) {
-    context.fail(fmt::format("{}: batch_norm needs more than one value a channel to normalise",
-                             rules::described(context, 0)));
-  }
 }
 
 Types infer_batch_norm(const InferContext& context) {
   check_batch_norm(context);
   const TensorType& x = context.input(0);
+  if (x.elements() == x.shape[1]) {
+    context.fail(fmt::format("{}, batch_norm needs more than one value a channel",
+                             rules::described(context, 0)));
+  }
   require_channel_inputs(context, x, 1);
   const TensorType channels = channel_type(x);
   return {x, channels, channels, channels, channels};
@@ -98,6 +97,15 @@ Cost cost_backward(const InferContext& context, std::span<const TensorType> outp
 }
 
 std::vector<ValueId> gradient_batch_norm(const GradientContext& context) {
+  // The loss may read the batch's statistics too; that gradient must not be lost silently.
+  for (size_t k = 1; k < context.output_grads.size(); ++k) {
+    if (!context.output_grads[k].valid()) continue;
+    throw Error(
+        fmt::format("batch_norm has a gradient through its output 'y' alone, the loss reads "
+                    "its output '{}'",
+                    context.node.op->outputs[k].name),
+        context.node.where);
+  }
   const NodeId id = context.add_node(
       "batch_norm_backward",
       {context.output_grads[0], context.in(0), context.in(1), context.out(1), context.out(2)});
