@@ -14,9 +14,8 @@ struct Summary {
 };
 Summary summarise(std::span<const double> values);
 
-/// Quantile of Student's t distribution: P(T <= t) = probability, in (0, 1), degrees > 0. By
-/// bisection of the distribution function, which is the regularised incomplete beta function
-/// (Abramowitz and Stegun 26.7.1, 26.5.8), good to 1e-10.
+/// Quantile of Student's t distribution: P(T <= t) = probability, in (0, 1), degrees > 0
+/// (Boost.Math).
 double student_t_quantile(double probability, double degrees);
 
 /// A mean with the half width of its two-sided confidence interval; n == 1 has none.
