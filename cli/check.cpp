@@ -15,14 +15,6 @@ struct Arguments {
   bool json = false;
 };
 
-PipelineGraphs build_variant(const Variant& variant) {
-  try {
-    return build_pipeline(variant.spec);
-  } catch (Error& error) {
-    throw error.note(fmt::format("in variant '{}'", variant.name), variant.where);
-  }
-}
-
 ExitCode check(const Arguments& arguments, Streams& streams) {
   const Study study = read_study(arguments.study);
   nlohmann::ordered_json variants = nlohmann::ordered_json::array();

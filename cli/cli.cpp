@@ -21,6 +21,7 @@ constexpr std::array kCommands{
     Command{"run", "train what a study asks for and is not done yet, and print its table", add_run},
     Command{"check", "read a study or pipeline and type every graph of it", add_check},
     Command{"table", "print the table of a study from the run store", add_table},
+    Command{"draw", "draw a network, a pipeline or an edit as SVG or DOT", add_draw},
 };
 
 void print_commands(std::ostream& out) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/cli.h"
+#include "core/pipeline.h"
 #include "core/spec/study_spec.h"
 
 namespace expgraph {
@@ -13,6 +14,7 @@ namespace expgraph {
 Action add_check(CLI::App& app, Streams& streams);
 Action add_run(CLI::App& app, Streams& streams);
 Action add_table(CLI::App& app, Streams& streams);
+Action add_draw(CLI::App& app, Streams& streams);
 
 /// What names the variants that a command works on: FILE --profile --only --set --seeds.
 struct StudyArguments {
@@ -27,6 +29,9 @@ void add_study_arguments(CLI::App& app, StudyArguments& arguments);
 
 /// Reads the study (or the pipeline, a study of one variant). Error when nothing is left of it.
 Study read_study(const StudyArguments& arguments);
+
+/// Types the graphs of a variant; an Error says which variant it was.
+PipelineGraphs build_variant(const Variant& variant);
 
 /// Adds `--json`.
 void add_json(CLI::App& app, bool& json);

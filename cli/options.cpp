@@ -38,6 +38,14 @@ Study read_study(const StudyArguments& arguments) {
   return read_study(arguments.file, options, op_names());
 }
 
+PipelineGraphs build_variant(const Variant& variant) {
+  try {
+    return build_pipeline(variant.spec);
+  } catch (Error& error) {
+    throw error.note(fmt::format("in variant '{}'", variant.name), variant.where);
+  }
+}
+
 void add_json(CLI::App& app, bool& json) {
   app.add_flag("--json", json, "print the result as JSON");
 }

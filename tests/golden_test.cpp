@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kLeastCases = 3;
+constexpr int kLeastCases = 5;
 constexpr int kLeastLocatedErrors = 0;
 #ifdef __SANITIZE_ADDRESS__
 constexpr double kErrorSeconds = 2;
