@@ -2,7 +2,6 @@
 #include "core/support/fs.h"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <functional>
@@ -10,21 +9,12 @@
 #include "core/support/diagnostics.h"
 #include "core/support/faulty_fs.h"
 #include "core/support/hash.h"
+#include "tests/support/temporary_folder.h"
 
 using namespace expgraph;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct TemporaryFolder {
-  fs::path path;
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "expgraph-fs-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~TemporaryFolder() { fs::remove_all(path); }
-};
 
 std::string message_of(const std::function<void()>& action) {
   try {

@@ -127,10 +127,12 @@ void download(const Download& what, const fs::path& to,
                 {}, ExitCode::environment);
   }
   if (outcome.code != CURLE_OK) {
-    throw Error(fmt::format("cannot fetch '{}': {}", what.url, outcome.reason), {},
-                ExitCode::environment)
-        .note(fmt::format("{} bytes have come and are kept: run again to go on",
-                          fs::file_size(part)));
+    Error error(fmt::format("cannot fetch '{}': {}", what.url, outcome.reason), {},
+                ExitCode::environment);
+    if (const uintmax_t kept = fs::file_size(part); kept > 0) {
+      error.note(fmt::format("{} bytes have come and are kept: run again to go on", kept));
+    }
+    throw error;
   }
   if (const std::string got = file_hash(part, Digest::Kind::md5); got != what.md5) {
     files.remove(part);
