@@ -58,8 +58,8 @@ std::string digest_of(const Header& header, std::string_view text, std::string_v
         content_hash(images.substr(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
   });
   Digest digest;
-  digest.add(
-      fmt::format("{} {} {} {}\n", header.count, header.height, header.width, header.channels));
+  digest.add(fmt::format("{} {} {} {} {}\n", header.text_bytes, header.count, header.height,
+                         header.width, header.channels));
   digest.add(text);
   digest.add(labels);
   for (const std::string& chunk : chunks) digest.add(chunk);
@@ -94,16 +94,15 @@ void write_cache(const std::filesystem::path& path, const DecodedImages& decoded
   header.width = static_cast<uint64_t>(decoded.width);
   header.channels = static_cast<uint64_t>(decoded.channels);
   EXPGRAPH_CHECK(decoded.images.size() == image_bytes(header));
-  const std::string text =
-      fmt::format("{}\n{}\n", decoded.described, fmt::join(decoded.classes, "\n"));
+  std::string text = fmt::format("{}\n{}\n", decoded.described, fmt::join(decoded.classes, "\n"));
   header.text_bytes = text.size();
+  text.resize(text_end(header) - sizeof(Header));
   const std::string_view labels = bytes_of(decoded.labels), images = bytes_of(decoded.images);
   const std::string digest = digest_of(header, text, labels, images, 0);
   std::memcpy(header.digest.data(), digest.data(), header.digest.size());
-  const std::string padding(text_end(header) - sizeof(Header) - text.size(), '\0');
 
   const std::string_view pieces[] = {
-      {reinterpret_cast<const char*>(&header), sizeof(Header)}, text, padding, labels, images};
+      {reinterpret_cast<const char*>(&header), sizeof(Header)}, text, labels, images};
   Fs& fs = system_fs();
   fs.make_folder(path.parent_path());
   // Two processes may make the same cache at once: each writes its own part.
@@ -120,13 +119,13 @@ std::shared_ptr<Dataset> map_cache(const std::filesystem::path& path, int thread
   if (file.size() < sizeof(Header)) return nullptr;
   std::memcpy(&header, file.data(), sizeof(Header));
   if (!plausible(header) || file.size() != file_bytes(header)) return nullptr;
-  const std::string_view text = file.substr(sizeof(Header), header.text_bytes);
+  const std::string_view text = file.substr(sizeof(Header), text_end(header) - sizeof(Header));
   const std::string_view labels = file.substr(text_end(header), header.count * sizeof(int32_t));
   const std::string_view images = file.substr(file.size() - image_bytes(header));
   const std::string digest = digest_of(header, text, labels, images, threads);
   if (digest != std::string_view(header.digest.data(), header.digest.size())) return nullptr;
 
-  std::istringstream lines{std::string(text)};
+  std::istringstream lines{std::string(text.substr(0, header.text_bytes))};
   std::getline(lines, dataset->described);
   for (std::string line; std::getline(lines, line);) dataset->classes.push_back(line);
   dataset->info.count = static_cast<int64_t>(header.count);
