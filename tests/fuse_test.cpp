@@ -2,8 +2,8 @@
 #include <doctest/doctest.h>
 
 #include "core/ir/op_schema.h"
+#include "core/passes/analysis.h"
 #include "core/passes/passes.h"
-#include "core/passes/walk.h"
 #include "tests/graph_case.h"
 
 using namespace expgraph;

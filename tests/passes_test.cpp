@@ -6,7 +6,7 @@
 #include <array>
 
 #include "core/ir/op_schema.h"
-#include "core/passes/walk.h"
+#include "core/passes/analysis.h"
 #include "tests/graph_case.h"
 
 using namespace expgraph;
@@ -373,4 +373,11 @@ TEST_CASE("run_passes: the optimiser follows its loss through simplification") {
   const Graph step = run_passes(graph, &optimiser, target("reference"), {});
   REQUIRE(step.updates().size() == 1);
   CHECK(step.updates()[0].state == step.find_leaf("w")->value);
+}
+
+TEST_CASE("run_passes: a type that the target does not compute in is an error") {
+  const Graph doubled = to_double(parse(kForward));
+  CHECK_NOTHROW(run_passes(doubled, nullptr, target("reference"), {}));
+  CHECK_THROWS_WITH_AS(run_passes(doubled, nullptr, target("onednn"), {}),
+                       "backend 'onednn' does not compute in f64", Error);
 }

@@ -11,8 +11,8 @@
 #include <stdexcept>
 
 #include "core/ir/op_schema.h"
+#include "core/passes/analysis.h"
 #include "core/passes/passes.h"
-#include "core/passes/walk.h"
 #include "tests/graph_case.h"
 
 using namespace expgraph;

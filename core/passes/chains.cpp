@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "core/ir/op_schema.h"
-#include "core/passes/walk.h"
+#include "core/passes/analysis.h"
 
 namespace expgraph {
 namespace {

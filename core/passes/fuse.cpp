@@ -5,9 +5,9 @@
 #include <set>
 
 #include "core/ir/op_schema.h"
+#include "core/passes/analysis.h"
 #include "core/passes/chains.h"
 #include "core/passes/passes.h"
-#include "core/passes/walk.h"
 
 namespace expgraph {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "core/passes/walk.h"
+#include "core/passes/analysis.h"
 
 namespace expgraph {
 

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "core/ir/op_schema.h"
+#include "core/passes/analysis.h"
 #include "core/passes/passes.h"
-#include "core/passes/walk.h"
 
 namespace expgraph {
 

@@ -1,8 +1,11 @@
 // pass: runs the passes of a step in their order; each is timed, verified, shown to `dump`.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <chrono>
 
+#include "core/passes/analysis.h"
 #include "core/passes/passes.h"
-#include "core/passes/walk.h"
 
 namespace expgraph {
 namespace {
@@ -36,11 +39,23 @@ class Pipeline {
   const PassOptions& options_;
 };
 
+void check_types(const Graph& graph, const Target& target) {
+  for (const Value& value : graph.values()) {
+    const DType dtype = value.type.dtype;
+    if (!is_real(dtype) || std::ranges::count(target.types, dtype) > 0) continue;
+    throw Error(fmt::format("backend '{}' does not compute in {}", target.name, to_string(dtype)),
+                value.producer.valid() ? graph.node(value.producer).where : Location());
+  }
+}
+
 }  // namespace
 
 Graph run_passes(Graph forward, const OptimiserSpec* optimiser, const Target& target,
                  const PassOptions& options) {
+  check_types(forward, target);
   Pipeline passes(std::move(forward), options);
+  Target goal = target;
+  if (!options.fuse) goal.fusions.clear();  // what stays apart takes memory
   OptimiserSpec step;
   std::vector<ValueId> followed;
   if (optimiser != nullptr) {
@@ -57,13 +72,11 @@ Graph run_passes(Graph forward, const OptimiserSpec* optimiser, const Target& ta
     if (options.simplify) {
       passes.run("simplify_step", [](const Graph& graph) { return simplify(graph); });
     }
-    if (target.recompute) {
-      passes.run("recompute", [&](const Graph& graph) { return recompute(graph, target); });
+    if (goal.recompute) {
+      passes.run("recompute", [&](const Graph& graph) { return recompute(graph, goal); });
     }
   }
-  if (options.fuse) {
-    passes.run("fuse", [&](const Graph& graph) { return fuse(graph, target); });
-  }
+  if (options.fuse) passes.run("fuse", [&](const Graph& graph) { return fuse(graph, goal); });
   return passes.take();
 }
 

@@ -85,7 +85,7 @@ struct PassOptions {
 };
 
 /// simplify -> make_step and simplify (when an optimiser is given) -> recompute (when the target
-/// asks) -> fuse, each verified.
+/// asks) -> fuse, each verified. Error when the target does not compute in a type of the graph.
 Graph run_passes(Graph forward, const OptimiserSpec* optimiser, const Target& target,
                  const PassOptions& options);
 

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/passes/analysis.h"
 #include "core/passes/lifetimes.h"
-#include "core/passes/walk.h"
 
 namespace expgraph {
 namespace {

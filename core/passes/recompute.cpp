@@ -5,10 +5,10 @@
 #include <map>
 
 #include "core/ir/op_schema.h"
+#include "core/passes/analysis.h"
 #include "core/passes/chains.h"
 #include "core/passes/lifetimes.h"
 #include "core/passes/passes.h"
-#include "core/passes/walk.h"
 
 namespace expgraph {
 namespace {

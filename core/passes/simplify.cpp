@@ -12,8 +12,8 @@
 #include <algorithm>
 #include <map>
 
+#include "core/passes/analysis.h"
 #include "core/passes/passes.h"
-#include "core/passes/walk.h"
 
 namespace expgraph {
 namespace {

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "core/passes/analysis.h"
 #include "core/passes/lifetimes.h"
 #include "core/passes/plan_memory.h"
-#include "core/passes/walk.h"
 
 namespace expgraph {
 namespace {

@@ -1,4 +1,4 @@
-// walk: what passes ask of a graph beside its nodes.
+// analysis: what passes ask of a graph beside its nodes.
 #pragma once
 
 #include <span>

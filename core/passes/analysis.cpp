@@ -1,5 +1,5 @@
-// walk: what passes ask of a graph beside its nodes.
-#include "core/passes/walk.h"
+// analysis: what passes ask of a graph beside its nodes.
+#include "core/passes/analysis.h"
 
 #include <algorithm>
 
