@@ -14,23 +14,12 @@
 #include "core/study/run_store.h"
 #include "core/study/statistics.h"
 #include "core/study/table.h"
-#include "core/support/faulty_fs.h"
+#include "tests/tiny_study.h"
 
 using namespace expgraph;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A folder of the test's own, removed with it.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "expgraph-study-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-};
 
 RunRecord record_of(double seconds, double accuracy, int64_t parameters = 5205962) {
   RunRecord record{.metrics = {{"train/loss", false}, {"test/accuracy", true}},
@@ -184,4 +173,127 @@ TEST_CASE("expectations compare means over seeds with bounds and with the base")
   CHECK(unmet("batch_size", "baseline", expectation("seconds", Kind::up)) ==
         "batch_size: seconds is 25.9, expected more than the 35.9 of baseline");
   CHECK(unmet("batch_size", "baseline", expectation("macs", Kind::same)) == "");
+}
+
+TEST_CASE("runs go seed by seed, are reused when finished, and made afresh when asked") {
+  const TestFolder folder;
+  std::vector<std::string> notes;
+  StudyRunOptions options = options_in(folder, notes);
+  const Study study = tiny_study({{"a", "epochs: 1"}, {"b", "epochs: 1, batch: 8"}}, 2);
+  const StudyOutcome first = run_study(study, system_fs(), options);
+  CHECK(first.code() == ExitCode::done);
+  CHECK(notes == std::vector<std::string>{"start a seed 0", "start b seed 0", "start a seed 1",
+                                          "start b seed 1"});
+  notes.clear();
+  options.explain = true;
+  const StudyOutcome second = run_study(study, system_fs(), options);
+  CHECK(metrics_of(second.result) == metrics_of(first.result));
+  REQUIRE(notes.size() == 4);
+  CHECK(notes[0].starts_with("a seed 0: reused, a/0-"));
+
+  notes.clear();
+  const Study changed = tiny_study({{"a", "epochs: 1, peak_lr: 0.2"}}, 1);
+  run_study(changed, system_fs(), options);
+  REQUIRE(notes.size() == 2);
+  CHECK(notes[0].starts_with("a seed 0: due, spec changed since 0-"));
+
+  notes.clear();
+  options.explain = false;
+  options.fresh = true;
+  const StudyOutcome third = run_study(study, system_fs(), options);
+  CHECK(metrics_of(third.result) == metrics_of(first.result));
+  CHECK(notes.size() == 4);
+}
+
+TEST_CASE("a run's folder has all that is needed to understand it and to run it again") {
+  const TestFolder folder;
+  std::vector<std::string> notes;
+  StudyRunOptions options = options_in(folder, notes);
+  options.draw = [](const Variant& variant, const Variant* base) {
+    return std::vector<RunFile>{{"net.svg", variant.name + (base == nullptr ? "" : base->name)}};
+  };
+  const Study study = tiny_study({{"a", "epochs: 1"}}, 1);
+  const StudyOutcome outcome = run_study(study, system_fs(), options);
+  const fs::path run = folder.path / "tiny" / outcome.result.variants[0].runs[0].folder;
+  for (const char* name : {"spec.yaml", "graph.txt", "metrics.tsv", "logs.tsv", "summary.json",
+                           "environment.json", "net.svg", "checkpoints/epoch-0001/manifest.json"}) {
+    CHECK_MESSAGE(fs::exists(run / name), name);
+  }
+  const std::string spec = system_fs().read(run / "spec.yaml", 1 << 20);
+  CHECK(spec.starts_with("# study tiny, variant a, seed 0\n# made by: expgraph run tiny.yaml\n"));
+  const FlatSpec again = expand_text(spec, "spec.yaml", ".", {}, op_names());
+  CHECK(to_yaml(again) == to_yaml(study.variants[0].spec));
+  const auto environment =
+      nlohmann::json::parse(system_fs().read(run / "environment.json", 1 << 20));
+  CHECK(environment["identity"]["backend"] == "reference");
+  CHECK(environment["identity"]["data"].get<std::string>().starts_with("shapes10"));
+}
+
+TEST_CASE("the table is the same when it is read back from the run store") {
+  const TestFolder folder;
+  std::vector<std::string> notes;
+  const Study study = tiny_study({{"a", "epochs: 1"}, {"b", "epochs: 1, batch: 8"}}, 2);
+  const StudyOutcome outcome = run_study(study, system_fs(), options_in(folder, notes));
+  const StudyResult loaded = load_study(system_fs(), folder.path / "tiny");
+  CHECK(to_json(make_table(loaded)) == to_json(make_table(outcome.result)));
+  CHECK(make_table(loaded).settings == std::vector<std::string>{"batch.size"});
+  CHECK_THROWS_WITH_AS(load_study(system_fs(), folder.path / "none"),
+                       doctest::Contains("there is no study in"), Error);
+}
+
+TEST_CASE("a failed run does not stop the others, unless that is asked for") {
+  const TestFolder folder;
+  std::vector<std::string> notes;
+  StudyRunOptions options = options_in(folder, notes);
+  const Study study =
+      tiny_study({{"a", "epochs: 1"}, {"bad", "epochs: 1, peak_lr: 1e39"}, {"c", "epochs: 1"}}, 1);
+  const StudyOutcome outcome = run_study(study, system_fs(), options);
+  CHECK(outcome.code() == ExitCode::run_failed);
+  CHECK(outcome.result.variants[2].runs[0].record.has_value());
+  CHECK(outcome.result.variants[1].runs[0].error.starts_with("the run has diverged"));
+  options.fail_fast = true;
+  options.fresh = true;
+  const StudyOutcome fast = run_study(study, system_fs(), options);
+  CHECK(fast.code() == ExitCode::run_failed);
+  CHECK(fast.result.variants[2].runs.empty());
+}
+
+TEST_CASE("an expectation is checked by name before anything runs, by value at the end") {
+  const TestFolder folder;
+  std::vector<std::string> notes;
+  Study study = tiny_study({{"a", "epochs: 1"}}, 1);
+  study.variants[0].expect = {expectation("test/accuracy", Expectation::Kind::at_least, 1.1)};
+  const StudyOutcome outcome = run_study(study, system_fs(), options_in(folder, notes));
+  CHECK(outcome.code() == ExitCode::expectation);
+  CHECK(outcome.unmet.size() == 1);
+  study.variants[0].expect[0].metric = "test/acuracy";
+  notes.clear();
+  CHECK_THROWS_WITH_AS(run_study(study, system_fs(), options_in(folder, notes)),
+                       "there is no metric 'test/acuracy'", Error);
+  study.variants[0].expect = {expectation("test/loss", Expectation::Kind::up)};
+  CHECK_THROWS_WITH_AS(run_study(study, system_fs(), options_in(folder, notes)),
+                       "'a' has no variant before it to compare test/loss with", Error);
+  CHECK(notes.empty());
+}
+
+TEST_CASE("a run folder belongs to one process at a time") {
+  const TestFolder folder;
+  const RunIdentity identity{.spec = "s", .data = "d", .backend = "b", .code = "c"};
+  const RunFolder held(system_fs(), folder.path, "a", identity);
+  CHECK_THROWS_WITH_AS(RunFolder(system_fs(), folder.path, "a", identity),
+                       doctest::Contains("another process is at this run"), Error);
+}
+
+TEST_CASE("the key changes with each thing that decides the bits") {
+  const RunIdentity base{.spec = "s", .data = "d", .backend = "b", .code = "c"};
+  std::vector<RunIdentity> others(6, base);
+  others[0].spec = "t";
+  others[1].data = "e";
+  others[2].seed = 1;
+  others[3].backend = "r";
+  others[4].precision = "bf16";
+  others[5].code = "x";
+  for (const RunIdentity& other : others) CHECK(other.key() != base.key());
+  CHECK(base.key() == RunIdentity(base).key());
+  CHECK(base.key().size() == 12);
 }
