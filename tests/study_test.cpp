@@ -14,7 +14,7 @@
 #include "core/study/run_store.h"
 #include "core/study/statistics.h"
 #include "core/study/table.h"
-#include "tests/tiny_study.h"
+#include "tests/support/tiny_study.h"
 
 using namespace expgraph;
 namespace fs = std::filesystem;
@@ -152,7 +152,7 @@ TEST_CASE("expectations compare means over seeds with bounds and with the base")
                               .note = "",
                               .base = base,
                               .spec = {},
-                              .edits = {},
+                              .changes = {},
                               .expect = {std::move(expected)},
                               .where = {}});
     const auto all = unmet_expectations(study, result);

@@ -14,8 +14,8 @@
 #include "core/train/checkpoints.h"
 #include "core/train/runner.h"
 #include "core/train/safetensors.h"
-#include "tests/fast_fs.h"
-#include "tests/tiny_pipeline.h"
+#include "tests/support/fast_fs.h"
+#include "tests/support/tiny_pipeline.h"
 
 using namespace expgraph;
 namespace fs = std::filesystem;

@@ -4,12 +4,13 @@
 #include <fmt/format.h>
 
 #include "core/study/study.h"
-#include "tests/tiny_pipeline.h"
+#include "tests/support/tiny_pipeline.h"
 
 namespace expgraph {
 
 /// A study of variants of the tiny pipeline: name and parameters.
-inline Study tiny_study(const std::vector<std::pair<std::string, std::string>>& variants, int seeds) {
+inline Study tiny_study(const std::vector<std::pair<std::string, std::string>>& variants,
+                        int seeds) {
   Study study{
       .name = "tiny", .file = "", .note = "", .profile = "", .profiles = {}, .variants = {}};
   study.seeds = seeds;
@@ -19,7 +20,7 @@ inline Study tiny_study(const std::vector<std::pair<std::string, std::string>>& 
                               .note = "",
                               .base = study.variants.empty() ? "" : study.variants.front().name,
                               .spec = tiny_spec(values),
-                              .edits = {},
+                              .changes = {},
                               .expect = {},
                               .where = {}});
   }
