@@ -1,5 +1,6 @@
 // operators_doc_test: the operators' documents are whole, and docs/operators.md is what they say.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -7,6 +8,7 @@
 #include <sstream>
 
 #include "core/ops/document.h"
+#include "core/pipeline.h"
 
 using namespace expgraph;
 
@@ -93,4 +95,36 @@ TEST_CASE("help on an operator fits a terminal") {
     std::istringstream lines(operator_help(*op));
     for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 80);
   }
+}
+
+TEST_CASE("the example of each operator that YAML may name is a node of that operator") {
+  size_t tried = 0;
+  for (const OpSchema* op : all_ops()) {
+    if (op->internal) continue;
+    CAPTURE(op->example);
+    const std::string name(op->example.substr(0, op->example.find(':')));
+    bool placed = false;  // in the place of the node of its name, or last
+    // The nodes that examples read.
+    std::string text = "pipeline: examples\ntrain:\n  epochs: 1\n  nodes:\n";
+    for (const std::string_view node :
+         {"data: {op: dataset, name: shapes10, split: train}", "batch: {op: batch, size: 8}",
+          "net: flatten", "conv1: relu", "conv2: relu", "pool1: relu", "pool2: relu",
+          "loss: {op: cross_entropy, inputs: [net, batch/label]}",
+          "lr: {op: piecewise_linear, epochs: [0], values: [1]}", "x: {op: relu, inputs: [net]}"}) {
+      const bool is_example = node.starts_with(name + ":");
+      placed |= is_example;
+      text += fmt::format("    {}\n", is_example ? op->example : node);
+    }
+    if (!placed) text += fmt::format("    {}\n", op->example);
+    const FlatSpec spec = expand_text(text, "examples.yaml", "", {}, op_names());
+    const SpecNode* node = spec.find("train/" + name);
+    REQUIRE(node != nullptr);
+    CHECK(node->op == op->name);
+    // What the operator cannot do without is in its example.
+    for (const AttributeSchema& attribute : op->attributes) {
+      CHECK((attribute.fallback || node->find(attribute.name) != nullptr));
+    }
+    ++tried;
+  }
+  CHECK(tried == op_names().ops.size());
 }
