@@ -124,14 +124,16 @@ void HostExecutable::resolve(std::span<const Binding> inputs, HostStateStore& st
 void HostExecutable::run_node(size_t node, std::byte* scratch) {
   using Clock = std::chrono::steady_clock;
   const Step& step = steps_[node];
+  const auto unread = [](const TensorView& output) { return output.data == nullptr; };
+  if (std::ranges::all_of(step.outputs, unread)) return;
   const NodeId id{static_cast<int32_t>(node)};
   const auto start = options_.profile ? Clock::now() : Clock::time_point{};
   kernels_[node].run({step.inputs, step.outputs, scratch});
   if (options_.profile)
     times_.push_back({id, std::chrono::duration<double>(Clock::now() - start).count()});
   if (options_.check_finite && !first_non_finite_) {
-    const bool finite = std::ranges::all_of(step.outputs, [](const TensorView& output) {
-      return output.data == nullptr || all_finite(output);
+    const bool finite = std::ranges::all_of(step.outputs, [&](const TensorView& output) {
+      return unread(output) || all_finite(output);
     });
     if (!finite) first_non_finite_ = id;
   }

@@ -24,7 +24,8 @@ struct Kernel {
 
 class HostExecutable final : public Executable {
  public:
-  /// `kernels`: one per node, in order. The graph outlives this; stores are HostStateStores.
+  /// `kernels`: one per node, in order; a node of which nothing is read is not run. The graph
+  /// outlives this; stores are HostStateStores.
   HostExecutable(const Graph& graph, MemoryPlan plan, std::vector<Kernel> kernels,
                  const CompileOptions& options);
 

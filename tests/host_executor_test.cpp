@@ -121,6 +121,20 @@ TEST_CASE("what is not bound, of another type, or no result is a mistake of the 
                        std::logic_error);
 }
 
+TEST_CASE("a node of which nothing is read is not run") {
+  const Graph graph = accumulator();
+  MemoryPlan plan = accumulator_plan(graph);
+  plan.placements[2] = {};
+  plan.copies.clear();
+  HostStateStore store;
+  store.create("sum", kPair);
+  Numbers x{};
+  HostExecutable program(graph, plan, {{[](const KernelArgs&) { FAIL("run"); }}},
+                         {.profile = true});
+  program.run(std::vector<Binding>{{"x", view(x)}}, {}, store);
+  CHECK(program.profile().empty());
+}
+
 TEST_CASE("profile has a time a node; check_finite names the first node that gives NaN") {
   Graph graph;
   const ValueId x = graph.add_input("x", kPair);

@@ -2,13 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <random>
 
-#include "core/backend.h"
-#include "core/compile.h"
-#include "core/data/choices.h"
 #include "core/ir/op_schema.h"
-#include "tests/support/op_case.h"
+#include "tests/support/training.h"
 
 using namespace expgraph;
 using namespace expgraph::test;
@@ -41,71 +37,11 @@ CompiledPipeline compile_narrow(const std::string& pipeline, CompilePipelineOpti
   return compile_pipeline(expand_file(file, parameters, op_names()), options);
 }
 
-/// All that a few steps and an evaluation leave behind: states, and results by step.
-using Outcome = Tensors;
-
-void fill_states(const Graph& graph, StateStore& store) {
-  for (const Leaf& leaf : graph.leaves()) {
-    if (leaf.kind != LeafKind::state || store.has(leaf.name)) continue;
-    Tensor start(graph.type(leaf.value));
-    initialise(1, leaf.name, leaf.initialiser, start.type, start.bytes.data());
-    store.create(leaf.name, start.type);
-    store.write(leaf.name, start.view());
-  }
-}
-
-void run(const Program& program, Executable& executable, StateStore& store, std::mt19937& random,
-         float lr, const std::string& name, Outcome& outcome) {
-  std::uniform_real_distribution<float> pixel(-1, 1);
-  Tensors inputs;
-  std::vector<Binding> bound, wanted;
-  for (const Leaf& leaf : program.graph.leaves()) {
-    if (leaf.kind == LeafKind::state) continue;
-    Tensor& tensor = inputs.emplace(leaf.name, program.graph.type(leaf.value)).first->second;
-    for (int64_t i = 0; i < tensor.type.elements(); ++i)
-      tensor.set(i, leaf.name == "label"    ? static_cast<double>(random() % 10)
-                    : leaf.name == "images" ? pixel(random)
-                                            : lr);
-    bound.push_back({leaf.name, tensor.view()});
-  }
-  for (const Result& result : program.graph.results()) {
-    Tensor& tensor =
-        outcome.emplace(name + result.name, program.graph.type(result.value)).first->second;
-    wanted.push_back({result.name, tensor.view()});
-  }
-  executable.run(bound, wanted, store);
-}
-
 Outcome train(const CompiledPipeline& compiled, float lr = 0.1f) {
-  const Backend& reference = load_backend("reference");
-  const Program& step = compiled.train.step;
-  const Program& evaluation = compiled.test->step;
-  const auto store = reference.make_store();
-  fill_states(step.graph, *store);
-  const auto executable = reference.compile(step.graph, step.plan, {});
-  std::mt19937 random(7);
-  Outcome outcome;
-  for (int k = 0; k < kSteps; ++k)
-    run(step, *executable, *store, random, lr, "step " + std::to_string(k) + " ", outcome);
-  run(evaluation, *reference.compile(evaluation.graph, evaluation.plan, {}), *store, random, 0, "",
-      outcome);
-  for (const std::string& name : store->names()) {
-    Tensor& tensor = outcome.emplace("state " + name, store->type(name)).first->second;
-    store->read(name, tensor.view());
-  }
-  return outcome;
-}
-
-/// The first entry that differs by more than `tolerance` (of its largest element); "" when none.
-std::string first_difference(const Outcome& want, const Outcome& got, double tolerance) {
-  if (want.size() != got.size()) return "other results or states";
-  for (const auto& [name, tensor] : want) {
-    const auto other = got.find(name);
-    if (other == got.end()) return name + " is missing";
-    if (const std::string how = difference(tensor, other->second, tolerance); !how.empty())
-      return name + ": " + how;
-  }
-  return "";
+  RandomTraining training(load_backend("reference"), lr);
+  training.run(compiled.train.step.graph, compiled.train.step.plan, kSteps, "step ");
+  training.run(compiled.test->step.graph, compiled.test->step.plan, 1, "evaluation ");
+  return training.outcome();
 }
 
 bool has_op(const Graph& graph, std::string_view name) {

@@ -1,7 +1,5 @@
 // backend: the reference backend. Plain loops, one thread: what they do is what each operator
 // means.
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "backends/reference/kernels.h"
@@ -27,10 +25,7 @@ Kernel make_kernel(const Graph& graph, const Node& node) {
     return std::ranges::any_of(node.inputs, is) || std::ranges::any_of(node.outputs, is);
   };
   KernelFunction kernel = entry ? (any_is(DType::f64) ? entry->f64 : entry->f32) : nullptr;
-  if (!kernel || any_is(DType::bf16) || any_is(DType::f16))
-    throw Error(fmt::format("backend 'reference' has no kernel for '{}' on {}", node.op->name,
-                            graph.type(node.outputs[0]).str()),
-                node.where);
+  EXPGRAPH_CHECK(kernel && !any_is(DType::bf16) && !any_is(DType::f16));
   return {[kernel, &attributes = node.attributes](const KernelArgs& args) {
     kernel(attributes, args);
   }};

@@ -215,10 +215,10 @@ Tensors make_inputs(const OpCase& c, const Graph& graph) {
   return inputs;
 }
 
-std::string difference(const Tensor& want, const Tensor& got, double tolerance) {
-  if (want.type != got.type)
+std::string difference(const Tensor& want, const Tensor& got, double tolerance, double floor) {
+  if (want.type.shape != got.type.shape || is_real(want.type.dtype) != is_real(got.type.dtype))
     return fmt::format("is {}, expected {}", got.type.str(), want.type.str());
-  double largest = 0, worst = 0;
+  double largest = floor, worst = 0;
   int64_t where = -1;
   for (int64_t i = 0; i < want.type.elements(); ++i) {
     const double error = std::abs(got.at(i) - want.at(i));

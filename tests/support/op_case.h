@@ -61,7 +61,9 @@ std::optional<Graph> gradient_graph(const OpCase& c);
 /// Values for every input leaf, from the case and its name as seed.
 Tensors make_inputs(const OpCase& c, const Graph& graph);
 
-/// Why `got` is not `want`; "" when it is, to `tolerance` (integers: exactly; NaN is never right).
-std::string difference(const Tensor& want, const Tensor& got, double tolerance);
+/// Why `got` is not `want`; "" when no element is off by more than `tolerance` times the largest
+/// element of `want`, or times `floor` where that is more. Integers: exactly; NaN is never right;
+/// f32 and f64 compare by value.
+std::string difference(const Tensor& want, const Tensor& got, double tolerance, double floor = 0);
 
 }  // namespace expgraph::test
