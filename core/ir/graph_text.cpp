@@ -73,8 +73,10 @@ void append_graph(std::string& out, const Graph& graph, std::string_view word, i
   auto node = graph.nodes().begin();
   const auto leaf_is_next = [&] {
     if (leaf == graph.leaves().end()) return false;
-    if (node == graph.nodes().end() || node->outputs.empty()) return true;
-    return leaf->value < node->outputs[0];
+    if (node == graph.nodes().end()) return true;
+    if (!node->outputs.empty()) return leaf->value < node->outputs[0];
+    return std::any_of(node->inputs.begin(), node->inputs.end(),
+                       [&](ValueId input) { return leaf->value <= input; });
   };
   while (leaf != graph.leaves().end() || node != graph.nodes().end()) {
     out += margin;
