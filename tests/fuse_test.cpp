@@ -15,7 +15,9 @@ Target with(std::vector<FusionPattern> patterns) {
 }
 
 void check_fused(std::string_view before, const Target& target, std::string_view after) {
-  CHECK(run(before, [&](const Graph& graph) { return fuse(graph, target); }) == graph_of(after));
+  const auto pass = [&](const Graph& graph) { return fuse(graph, target); };
+  CHECK(run(before, pass) == graph_of(after));
+  CHECK(run(after, pass) == graph_of(after));
 }
 
 void check_unfused(std::string_view body, const Target& target) { check_fused(body, target, body); }
@@ -124,6 +126,15 @@ TEST_CASE("fuse: a link that somebody else reads, or that is a result, keeps its
     %b = add(%a, %a) @ b
     result y = %b)",
                 with({{"pair", {"relu", "add"}}}));
+}
+
+TEST_CASE("fuse: dead nodes stay apart, as a fusion must have a result") {
+  check_unfused(R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %b = scale(%a) {factor=2} @ b
+    result x = %x)",
+                with({{"pair", {"relu", "scale"}}}));
 }
 
 TEST_CASE("fuse: a chain runs after its last input and before its first reader") {

@@ -338,6 +338,33 @@ TEST_CASE("plan_memory: random graphs keep every value until it is read") {
   CHECK(copies > 50);
 }
 
+TEST_CASE("plan_memory: random graphs of fusions keep every value until it is read") {
+  Target patterns = no_fusion();
+  patterns.fusions = {{"a", {"relu", "add"}},        {"b", {"add", "relu", "relu"}},
+                      {"c", {"batch_norm", "relu"}}, {"d", {"add", "add"}},
+                      {"e", {"relu", "relu"}},       {"f", {"batch_norm", "add"}}};
+  std::mt19937 random(3);
+  int fusions = 0, in_place = 0;
+  for (int k = 0; k < 1000; ++k) {
+    const Graph graph = fuse(random_graph(random), patterns);
+    verify(graph);
+    const MemoryPlan plan = plan_of(graph);
+    for (const Node& node : graph.nodes()) {
+      if (!node.body) continue;
+      ++fusions;
+      for (const InPlace& pair : in_place_pairs(node)) {
+        const auto at = [&](ValueId value) {
+          return plan.placements[static_cast<size_t>(value.index)];
+        };
+        in_place += at(node.inputs[static_cast<size_t>(pair.input)]) ==
+                    at(node.outputs[static_cast<size_t>(pair.output)]);
+      }
+    }
+  }
+  CHECK(fusions > 200);
+  CHECK(in_place > 20);
+}
+
 TEST_CASE("verify_plan: finds every planted fault that loses a value") {
   std::mt19937 random(2);
   int planted = 0, harmless = 0;

@@ -65,6 +65,7 @@ class Matcher {
     };
     int32_t after = -1;
     auto before = static_cast<int32_t>(place_.size());
+    bool is_read = false;
     for (const NodeId member : members) {
       for (const ValueId input : graph_.node(member).inputs) {
         if (!input.valid() || graph_.is_leaf(input)) continue;
@@ -72,11 +73,15 @@ class Matcher {
         if (!inside(producer)) after = std::max(after, place_[index(producer)]);
       }
       for (const ValueId output : graph_.node(member).outputs) {
+        is_read |= kept_[static_cast<size_t>(output.index)];
         for (const NodeId reader : readers(output)) {
-          if (!inside(reader)) before = std::min(before, place_[index(reader)]);
+          if (inside(reader)) continue;
+          is_read = true;
+          before = std::min(before, place_[index(reader)]);
         }
       }
     }
+    if (!is_read) return {};  // dead code: a fusion must have a result
     for (size_t k = members.size(); k-- > 0;) {
       if (members[k].index > after && members[k].index < before) return members[k];
     }
