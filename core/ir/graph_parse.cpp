@@ -306,42 +306,58 @@ class Parser {
     throw error;
   }
 
+  using StatedTypes = std::vector<std::pair<TensorType, Location>>;
+
+  /// ": f32[2], u8[2]"; may be left out.
+  StatedTypes stated_types() {
+    StatedTypes stated;
+    if (!accept(":")) return stated;
+    do {
+      const Location at = token_.where;
+      stated.emplace_back(type(), at);
+    } while (accept(","));
+    return stated;
+  }
+
+  static void name_outputs(const Node& made, Names& names, const std::vector<Token>& outputs) {
+    if (made.outputs.size() != outputs.size()) {
+      throw Error(fmt::format("{} values are named, {} gives {}", outputs.size(), made.op->name,
+                              made.outputs.size()),
+                  made.where);
+    }
+    for (size_t k = 0; k < outputs.size(); ++k) define(names, outputs[k], made.outputs[k]);
+  }
+
+  static void check_types(const Graph& graph, const Node& made, const StatedTypes& stated) {
+    if (stated.empty()) return;
+    if (stated.size() != made.outputs.size()) {
+      throw Error(fmt::format("{} types follow, {} gives {}", stated.size(), made.op->name,
+                              made.outputs.size()),
+                  stated[0].second);
+    }
+    for (size_t k = 0; k < stated.size(); ++k) {
+      const TensorType& type = graph.type(made.outputs[k]);
+      if (stated[k].first == type) continue;
+      throw Error(fmt::format("{} gives {}, the text says {}", made.op->name, type.str(),
+                              stated[k].first.str()),
+                  stated[k].second);
+    }
+  }
+
   void node(Graph& graph, Names& names, const std::vector<Token>& outputs, int depth) {
     const Token op_name = word("an operator");
     const OpSchema& op = operator_named(op_name);
     std::vector<ValueId> inputs;
     list("(", ")", [&] { inputs.push_back(accept("_") ? ValueId{} : reference(names)); });
     Attributes given = attributes();
-    std::vector<std::pair<TensorType, Location>> stated;
-    if (accept(":")) {
-      do {
-        const Location at = token_.where;
-        stated.emplace_back(type(), at);
-      } while (accept(","));
-    }
+    const StatedTypes stated = stated_types();
     const std::string path = accept("@") ? name("a path").text : "";
     std::shared_ptr<const Graph> body;
     if (accept("body")) body = std::make_shared<const Graph>(block(depth + 1));
     const NodeId id = graph.add_node(op, std::move(given), std::move(inputs), path, op_name.where,
                                      std::move(body));
-    const std::vector<ValueId>& made = graph.node(id).outputs;
-    if (made.size() != outputs.size()) {
-      throw Error(
-          fmt::format("{} gives {} values, {} are named", op.name, made.size(), outputs.size()),
-          op_name.where);
-    }
-    if (!stated.empty() && stated.size() != made.size()) {
-      throw Error(
-          fmt::format("{} gives {} values, {} types follow", op.name, made.size(), stated.size()),
-          stated[0].second);
-    }
-    for (size_t k = 0; k < made.size(); ++k) {
-      define(names, outputs[k], made[k]);
-      if (stated.empty() || stated[k].first == graph.type(made[k])) continue;
-      throw Error(fmt::format("{} gives {}, the text says {}", op.name, graph.type(made[k]).str(),
-                              stated[k].first.str()),
-                  stated[k].second);
-    }
+    name_outputs(graph.node(id), names, outputs);
+    check_types(graph, graph.node(id), stated);
   }
 
   /// "%1, %2 = ..." or a node without outputs.

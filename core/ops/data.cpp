@@ -30,7 +30,7 @@ Types infer_normalise(const InferContext& context) {
   for (const std::string_view name : {"mean", "std"}) {
     const size_t count = context.attributes.reals(name).size();
     if (static_cast<int64_t>(count) == x.shape[3]) continue;
-    context.fail(fmt::format("x has {} channels, {} has {} numbers", x.shape[3], name, count));
+    context.fail(fmt::format("{} has length {}, x has {} channels", name, count, x.shape[3]));
   }
   for (const double deviation : context.attributes.reals("std")) {
     if (deviation > 0) continue;
