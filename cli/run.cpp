@@ -6,11 +6,14 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "core/study/study.h"
 #include "core/study/table.h"
+#include "viz/drawings.h"
+#include "viz/svg.h"
 
 namespace expgraph {
 namespace {
@@ -69,6 +72,24 @@ std::string command_of(const Arguments& arguments) {
   return out;
 }
 
+/// net.svg and, where the base is known, edit.svg; drawn once however many seeds want them.
+class Drawings {
+ public:
+  std::vector<RunFile> of(const Variant& variant, const Variant* base) {
+    auto [place, is_new] = drawn_.try_emplace(variant.name);
+    if (!is_new) return place->second;
+    place->second.emplace_back("net.svg", to_svg(network_picture(variant.spec, variant.title)));
+    if (base != nullptr) {
+      const std::string title = fmt::format("{}: {}", variant.title, variant.note);
+      place->second.emplace_back("edit.svg", to_svg(edit_picture(base->spec, variant.spec, title)));
+    }
+    return place->second;
+  }
+
+ private:
+  std::map<std::string, std::vector<RunFile>> drawn_;
+};
+
 void print_result(const StudyOutcome& outcome, const Arguments& arguments, Streams& streams) {
   const Table table = make_table(outcome.result);
   if (arguments.json) {
@@ -92,6 +113,7 @@ ExitCode run(const Arguments& arguments, Streams& streams) {
   {
     Progress progress(streams.err, {.terminal = streams.err_terminal, .columns = streams.width});
     const StopOnSignal stop;
+    Drawings drawings;
     const char* place = std::getenv("EXPGRAPH_DATA");
     StudyRunOptions options;
     options.runs = arguments.runs;
@@ -106,6 +128,9 @@ ExitCode run(const Arguments& arguments, Streams& streams) {
     options.fail_fast = arguments.fail_fast;
     options.explain = arguments.explain;
     options.stop = &stop_asked;
+    options.draw = [&](const Variant& variant, const Variant* base) {
+      return drawings.of(variant, base);
+    };
     options.start = [&](const std::string& title) { progress.start(title); };
     options.observer = {.step = [&](const StepReport& report) { progress.step(report); },
                         .epoch = [&](const RunRecord& record) { progress.epoch(record); },

@@ -29,10 +29,11 @@ OpenDatasets& datasets() {
   return opened;
 }
 
-RunRecord train(const FlatSpec& spec, const fs::path& checkpoints, RunOptions options = {}) {
+RunRecord train(const FlatSpec& spec, const fs::path& checkpoints, RunOptions options = {},
+                const std::string& backend = "reference") {
   options.threads = 1;
   options.checkpoints = checkpoints.string();
-  return run_pipeline(spec, load_backend("reference"), datasets(), system_fs(), options);
+  return run_pipeline(spec, load_backend(backend), datasets(), system_fs(), options);
 }
 
 /// Everything but the times: metrics to the bit.
@@ -235,35 +236,41 @@ TEST_CASE("logs.tsv is DAWNBench's: epoch, hours, accuracy in percent") {
 }
 
 TEST_CASE("the same seed twice gives the same bits, another seed others") {
-  const TestFolder a, b, c;
-  const FlatSpec spec = tiny_spec();
-  const RunRecord first = train(spec, a.path);
-  const RunRecord second = train(spec, b.path);
-  CHECK(first.history.size() == 3);
-  CHECK(metrics_of(first) == metrics_of(second));
-  CHECK(hash_of_states(a.path, 3) == hash_of_states(b.path, 3));
-  const RunRecord other = train(spec, c.path, {.seed = 1, .observer = {}});
-  CHECK(metrics_of(first) != metrics_of(other));
-  CHECK(hash_of_states(a.path, 3) != hash_of_states(c.path, 3));
+  for (const std::string backend : {"reference", "onednn"}) {
+    CAPTURE(backend);
+    const TestFolder a, b, c;
+    const FlatSpec spec = tiny_spec();
+    const RunRecord first = train(spec, a.path, {}, backend);
+    const RunRecord second = train(spec, b.path, {}, backend);
+    CHECK(first.history.size() == 3);
+    CHECK(metrics_of(first) == metrics_of(second));
+    CHECK(hash_of_states(a.path, 3) == hash_of_states(b.path, 3));
+    const RunRecord other = train(spec, c.path, {.seed = 1, .observer = {}}, backend);
+    CHECK(metrics_of(first) != metrics_of(other));
+    CHECK(hash_of_states(a.path, 3) != hash_of_states(c.path, 3));
+  }
 }
 
 TEST_CASE("stopped before any step and started again is never stopped, to the bit") {
-  const TestFolder never;
-  const FlatSpec spec = tiny_spec("epochs: 2.5");
-  const RunRecord expected = train(spec, never.path);
-  CHECK(expected.steps == 8);  // 3 + 3 + 2: half of an epoch is rounded up to whole steps
-  for (int64_t stop_at = 0; stop_at < expected.steps; ++stop_at) {
-    const TestFolder stopped;
-    std::atomic<bool> stop = stop_at == 0;
-    RunOptions options{.stop = &stop, .observer = {}};
-    options.observer.step = [&](const StepReport& report) { stop = report.step >= stop_at; };
-    const std::string message =
-        message_of([&] { train(spec, stopped.path, options); }, ExitCode::interrupted);
-    CHECK(message.starts_with("interrupted: "));
-    const RunRecord record = train(spec, stopped.path);
-    CHECK(metrics_of(record) == metrics_of(expected));
-    CHECK(hash_of_states(stopped.path, 3) == hash_of_states(never.path, 3));
-    CHECK(record.history.back().seconds == doctest::Approx(record.clocks.training()));
+  for (const std::string backend : {"reference", "onednn"}) {
+    CAPTURE(backend);
+    const TestFolder never;
+    const FlatSpec spec = tiny_spec("epochs: 2.5");
+    const RunRecord expected = train(spec, never.path, {}, backend);
+    CHECK(expected.steps == 8);  // 3 + 3 + 2: half of an epoch is rounded up to whole steps
+    for (int64_t stop_at = 0; stop_at < expected.steps; ++stop_at) {
+      const TestFolder stopped;
+      std::atomic<bool> stop = stop_at == 0;
+      RunOptions options{.stop = &stop, .observer = {}};
+      options.observer.step = [&](const StepReport& report) { stop = report.step >= stop_at; };
+      const std::string message =
+          message_of([&] { train(spec, stopped.path, options, backend); }, ExitCode::interrupted);
+      CHECK(message.starts_with("interrupted: "));
+      const RunRecord record = train(spec, stopped.path, {}, backend);
+      CHECK(metrics_of(record) == metrics_of(expected));
+      CHECK(hash_of_states(stopped.path, 3) == hash_of_states(never.path, 3));
+      CHECK(record.history.back().seconds == doctest::Approx(record.clocks.training()));
+    }
   }
 }
 
