@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/commands.h"
 #include "core/study/study.h"
@@ -72,33 +73,41 @@ std::string command_of(const Arguments& arguments) {
   return out;
 }
 
-/// net.svg and, where the base is known, edit.svg; drawn once however many seeds want them.
+/// net.svg and, where there is a base, edit.svg; drawn once however many seeds want them.
 class Drawings {
  public:
-  std::vector<RunFile> of(const Variant& variant, const Variant* base) {
+  /// The whole study has the bases of a selection.
+  explicit Drawings(StudyArguments study) : study_(std::move(study)) { study_.only.clear(); }
+
+  const std::vector<RunFile>& of(const Variant& variant) {
     auto [place, is_new] = drawn_.try_emplace(variant.name);
     if (!is_new) return place->second;
+    if (!all_) all_ = read_study(study_);
     place->second.emplace_back("net.svg", to_svg(network_picture(variant.spec, variant.title)));
-    if (base != nullptr) {
+    for (const Variant& base : all_->variants) {
+      if (base.name != variant.base) continue;
       const std::string title = fmt::format("{}: {}", variant.title, variant.note);
-      place->second.emplace_back("edit.svg", to_svg(edit_picture(base->spec, variant.spec, title)));
+      place->second.emplace_back("edit.svg", to_svg(edit_picture(base.spec, variant.spec, title)));
     }
     return place->second;
   }
 
  private:
+  StudyArguments study_;
+  std::optional<Study> all_;
   std::map<std::string, std::vector<RunFile>> drawn_;
 };
 
 void print_result(const StudyOutcome& outcome, const Arguments& arguments, Streams& streams) {
   const Table table = make_table(outcome.result);
+  const bool is_empty = table.metric.empty();  // no run is finished
   if (arguments.json) {
     nlohmann::ordered_json json = to_json(table);
     json["failed"] = outcome.failed;
     json["interrupted"] = outcome.interrupted;
     json["unmet"] = outcome.unmet;
     print_json(streams, json);
-  } else {
+  } else if (!is_empty || !outcome.interrupted) {
     fmt::print(streams.out, "{}",
                to_terminal(table, {.columns = streams.width, .colour = streams.colour}));
   }
@@ -113,7 +122,7 @@ ExitCode run(const Arguments& arguments, Streams& streams) {
   {
     Progress progress(streams.err, {.terminal = streams.err_terminal, .columns = streams.width});
     const StopOnSignal stop;
-    Drawings drawings;
+    Drawings drawings(arguments.study);
     const char* place = std::getenv("EXPGRAPH_DATA");
     StudyRunOptions options;
     options.runs = arguments.runs;
@@ -128,9 +137,7 @@ ExitCode run(const Arguments& arguments, Streams& streams) {
     options.fail_fast = arguments.fail_fast;
     options.explain = arguments.explain;
     options.stop = &stop_asked;
-    options.draw = [&](const Variant& variant, const Variant* base) {
-      return drawings.of(variant, base);
-    };
+    options.draw = [&](const Variant& variant) { return drawings.of(variant); };
     options.start = [&](const std::string& title) { progress.start(title); };
     options.observer = {.step = [&](const StepReport& report) { progress.step(report); },
                         .epoch = [&](const RunRecord& record) { progress.epoch(record); },

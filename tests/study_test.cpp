@@ -182,8 +182,8 @@ TEST_CASE("runs go seed by seed, are reused when finished, and made afresh when 
   const Study study = tiny_study({{"a", "epochs: 1"}, {"b", "epochs: 1, batch: 8"}}, 2);
   const StudyOutcome first = run_study(study, system_fs(), options);
   CHECK(first.code() == ExitCode::done);
-  CHECK(notes == std::vector<std::string>{"start a seed 0", "start b seed 0", "start a seed 1",
-                                          "start b seed 1"});
+  CHECK(notes == std::vector<std::string>{"start 1/4 a seed 0", "start 2/4 b seed 0",
+                                          "start 3/4 a seed 1", "start 4/4 b seed 1"});
   notes.clear();
   options.explain = true;
   const StudyOutcome second = run_study(study, system_fs(), options);
@@ -209,8 +209,8 @@ TEST_CASE("a run's folder has all that is needed to understand it and to run it 
   const TestFolder folder;
   std::vector<std::string> notes;
   StudyRunOptions options = options_in(folder, notes);
-  options.draw = [](const Variant& variant, const Variant* base) {
-    return std::vector<RunFile>{{"net.svg", variant.name + (base == nullptr ? "" : base->name)}};
+  options.draw = [](const Variant& variant) {
+    return std::vector<RunFile>{{"net.svg", variant.name}};
   };
   const Study study = tiny_study({{"a", "epochs: 1"}}, 1);
   const StudyOutcome outcome = run_study(study, system_fs(), options);

@@ -137,7 +137,11 @@ class StudyRun {
       const std::string why = options_.fresh ? "asked for afresh" : folder.why_due();
       note(fmt::format("{}: due, {}", title, why));
     }
-    if (options_.start) options_.start(title);
+    if (options_.start) {
+      const size_t variants = study_.variants.size();
+      options_.start(fmt::format("{}/{} {}", static_cast<size_t>(seed) * variants + k + 1,
+                                 variants * static_cast<size_t>(study_.seeds), title));
+    }
     train(k, seed, folder, run);
   }
 
@@ -173,12 +177,8 @@ class StudyRun {
     if (!options_.command.empty()) spec += fmt::format("# made by: {}\n", options_.command);
     std::vector<RunFile> files = {{"spec.yaml", spec + prepared_[k].spec},
                                   {"graph.txt", prepared_[k].graph}};
-    if (!options_.draw) return files;
-    const auto base =
-        std::find_if(study_.variants.begin(), study_.variants.end(),
-                     [&](const Variant& candidate) { return candidate.name == variant.base; });
-    for (RunFile& file : options_.draw(variant, base == study_.variants.end() ? nullptr : &*base)) {
-      files.push_back(std::move(file));
+    if (options_.draw) {
+      for (RunFile& file : options_.draw(variant)) files.push_back(std::move(file));
     }
     return files;
   }

@@ -24,12 +24,11 @@ struct StudyRunOptions {
   bool fail_fast = false;  ///< the first failed run ends the study
   bool explain = false;    ///< says why each run is due
   const std::atomic<bool>* stop = nullptr;
-  /// A run begins: "batch_size seed 0".
+  /// A run begins: "3/26 batch_size seed 0".
   std::function<void(const std::string& title)> start;
   RunObserver observer;
-  /// Drawings for a run's folder: of the net, and of the change against the base (null when the
-  /// base is not part of this study). May be empty.
-  std::function<std::vector<RunFile>(const Variant&, const Variant* base)> draw;
+  /// Drawings for a run's folder. May be empty.
+  std::function<std::vector<RunFile>(const Variant&)> draw;
 };
 
 struct StudyOutcome {
