@@ -3,6 +3,7 @@
 #include "backends/onednn/conv.h"
 
 #include "backends/onednn/dnnl.h"
+#include "backends/onednn/winograd.h"
 
 namespace expgraph::onednn {
 
@@ -17,9 +18,9 @@ memory::dims pair(const Attributes& attributes, std::string_view name) {
 
 /// Descriptions that the three primitives of one convolution are made from.
 struct Descriptions {
-  Descriptions(const ConvShape& shape, const ConvLayouts& layouts)
-      : x(describe(shape.x, layouts.x)),
-        y(describe(shape.y, layouts.y)),
+  Descriptions(const ConvShape& shape, const ConvPlan& plan)
+      : x(describe(shape.x, plan.x)),
+        y(describe(shape.y, plan.y)),
         dense_w(describe(shape.w, Layout::dense)),
         w(dense_w.get_dims(), memory::data_type::f32, memory::format_tag::any),
         b({shape.w.shape[0]}, memory::data_type::f32, memory::format_tag::a) {}
@@ -74,8 +75,8 @@ struct Convolution {
   }
 };
 
-Kernel forward_kernel(const ConvShape& shape, const ConvLayouts& layouts, bool bias) {
-  const Descriptions d(shape, layouts);
+Kernel forward_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias) {
+  const Descriptions d(shape, plan);
   const auto description = forward(shape, d, bias);
   const auto c = std::make_shared<Convolution>(dnnl::convolution_forward(description), description,
                                                DNNL_ARG_SRC, DNNL_ARG_DST);
@@ -93,8 +94,8 @@ Kernel forward_kernel(const ConvShape& shape, const ConvLayouts& layouts, bool b
           c->scratch.bytes()};
 }
 
-Kernel backward_data_kernel(const ConvShape& shape, const ConvLayouts& layouts) {
-  const Descriptions d(shape, layouts);
+Kernel backward_data_kernel(const ConvShape& shape, const ConvPlan& plan) {
+  const Descriptions d(shape, plan);
   const dnnl::convolution_backward_data::primitive_desc description(
       cpu_engine(), dnnl::algorithm::convolution_direct, d.x, d.w, d.y, shape.stride, shape.padding,
       shape.padding, forward(shape, d, false), primitive_options());
@@ -112,8 +113,8 @@ Kernel backward_data_kernel(const ConvShape& shape, const ConvLayouts& layouts) 
           c->scratch.bytes()};
 }
 
-Kernel backward_weights_kernel(const ConvShape& shape, const ConvLayouts& layouts) {
-  const Descriptions d(shape, layouts);
+Kernel backward_weights_kernel(const ConvShape& shape, const ConvPlan& plan) {
+  const Descriptions d(shape, plan);
   const dnnl::convolution_backward_weights::primitive_desc description(
       cpu_engine(), dnnl::algorithm::convolution_direct, d.x, d.w, d.y, shape.stride, shape.padding,
       shape.padding, forward(shape, d, false), primitive_options());
@@ -154,14 +155,15 @@ std::optional<ConvShape> conv_shape(const Graph& graph, const Node& node) {
   return shape;
 }
 
-Kernel conv_kernel(const ConvShape& shape, const ConvLayouts& layouts, bool bias) {
+Kernel conv_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias, int threads) {
+  if (plan.winograd) return winograd_kernel(shape, plan, bias, threads);
   switch (shape.direction) {
     case ConvDirection::forward:
-      return forward_kernel(shape, layouts, bias);
+      return forward_kernel(shape, plan, bias);
     case ConvDirection::backward_data:
-      return backward_data_kernel(shape, layouts);
+      return backward_data_kernel(shape, plan);
     case ConvDirection::backward_weights:
-      return backward_weights_kernel(shape, layouts);
+      return backward_weights_kernel(shape, plan);
   }
   check_failed("a direction of convolution", __FILE__, __LINE__);
 }
@@ -170,17 +172,17 @@ namespace {
 
 Made make_conv(const MakerContext& context) {
   const ConvShape shape = *conv_shape(context.graph, context.node);
-  const ConvLayouts layouts = choose_conv_layouts(shape, context.threads);
+  const ConvPlan plan = plan_conv(shape, context.threads);
   const Node& node = context.node;
   const bool bias =
       shape.direction == ConvDirection::forward && node.inputs.size() > 2 && node.inputs[2].valid();
-  Made made{conv_kernel(shape, layouts, bias),
+  Made made{conv_kernel(shape, plan, bias, context.threads),
             std::vector<Layout>(node.inputs.size(), Layout::dense),
             {Layout::dense}};
   for (size_t k = 0; k < node.inputs.size(); ++k)
-    made.inputs[k] = conv_input_layout(shape, layouts, k);
-  if (shape.direction == ConvDirection::forward) made.outputs[0] = layouts.y;
-  if (shape.direction == ConvDirection::backward_data) made.outputs[0] = layouts.x;
+    made.inputs[k] = conv_input_layout(shape, plan, k);
+  if (shape.direction == ConvDirection::forward) made.outputs[0] = plan.y;
+  if (shape.direction == ConvDirection::backward_data) made.outputs[0] = plan.x;
   return made;
 }
 
@@ -192,14 +194,14 @@ constexpr Maker kMakers[] = {
 
 }  // namespace
 
-Layout conv_input_layout(const ConvShape& shape, const ConvLayouts& layouts, size_t input) {
+Layout conv_input_layout(const ConvShape& shape, const ConvPlan& plan, size_t input) {
   switch (shape.direction) {
     case ConvDirection::forward:
-      return input == 0 ? layouts.x : Layout::dense;
+      return input == 0 ? plan.x : Layout::dense;
     case ConvDirection::backward_data:
-      return input == 0 ? layouts.y : Layout::dense;
+      return input == 0 ? plan.y : Layout::dense;
     case ConvDirection::backward_weights:
-      return input == 0 ? layouts.y : layouts.x;
+      return input == 0 ? plan.y : plan.x;
   }
   check_failed("a direction of convolution", __FILE__, __LINE__);
 }

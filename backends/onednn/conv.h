@@ -1,4 +1,4 @@
-// conv: convolutions, and which layouts each of them runs fastest on.
+// conv: convolutions, and how each of them is run.
 #pragma once
 
 #include <optional>
@@ -16,21 +16,22 @@ struct ConvShape {
   Shape stride, padding;
 };
 
-/// How the maps lie: x (or dx) and y (or dy).
-struct ConvLayouts {
+/// How to run one: how the maps lie, x (or dx) and y (or dy), and by which algorithm.
+struct ConvPlan {
   Layout x = Layout::nhwc;
   Layout y = Layout::nhwc;
+  bool winograd = false;
 };
 
 /// Of a convolution node; nothing of any other.
 std::optional<ConvShape> conv_shape(const Graph& graph, const Node& node);
 
 /// The layout of the node's input `input`.
-Layout conv_input_layout(const ConvShape& shape, const ConvLayouts& layouts, size_t input);
+Layout conv_input_layout(const ConvShape& shape, const ConvPlan& plan, size_t input);
 
-Kernel conv_kernel(const ConvShape& shape, const ConvLayouts& layouts, bool bias);
+Kernel conv_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias, int threads);
 
-/// The layouts to run it on (conv_choice.cpp).
-ConvLayouts choose_conv_layouts(const ConvShape& shape, int threads);
+/// How to run it (conv_plan.cpp).
+ConvPlan plan_conv(const ConvShape& shape, int threads);
 
 }  // namespace expgraph::onednn

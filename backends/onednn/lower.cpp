@@ -32,9 +32,9 @@ std::vector<Layout> wanted_layouts(const Graph& graph, int threads) {
   for (size_t n = graph.nodes().size(); n-- > 0;) {
     const Node& node = graph.nodes()[n];
     if (const auto shape = conv_shape(graph, node)) {
-      const ConvLayouts layouts = choose_conv_layouts(*shape, threads);
+      const ConvPlan plan = plan_conv(*shape, threads);
       for (size_t k = 0; k < 2; ++k)
-        wanted[at(node.inputs[k])] = conv_input_layout(*shape, layouts, k);
+        wanted[at(node.inputs[k])] = conv_input_layout(*shape, plan, k);
     } else if (node.op->family == "elementwise") {
       for (ValueId input : node.inputs)
         if (!wanted[at(input)]) wanted[at(input)] = wanted[at(node.outputs[0])];

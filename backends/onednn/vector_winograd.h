@@ -1,0 +1,34 @@
+// vector_winograd: the transforms of F(2x2, 3x3) over one tile, all channels.
+#pragma once
+
+#include "backends/onednn/vector.h"
+
+namespace expgraph::onednn {
+
+/// A square of pixels in a map. Bit r * side + c of `inside` says whether pixel (r, c) lies in the
+/// map; one that does not reads as 0 and is not written.
+template <typename T>
+struct PatchOf {
+  TileOf<T> corner;  ///< pixel (0, 0), also where it lies outside
+  int64_t row = 0;   ///< elements from a pixel to the one below
+  unsigned inside = 0;
+};
+
+/// B^T d B of a 4x4 patch: place k of `to` is at to + k * step.
+void winograd_input(const PatchOf<const float>& patch, int64_t channels, float* to, int64_t step);
+/// A d A^T of a 2x2 patch of dy, likewise.
+void winograd_gradient(const PatchOf<const float>& patch, int64_t channels, float* to,
+                       int64_t step);
+/// A^T m A + bias (which may be null) into a 2x2 patch of y.
+void winograd_output(const float* from, int64_t step, int64_t channels, const float* bias,
+                     const PatchOf<float>& patch);
+
+/// G g G^T of `count` 3x3 kernels g, or of those turned by 180 degrees: place k of the kernels is
+/// at g + k * g_step, of the results at u + k * u_step.
+void winograd_weights(const float* g, int64_t g_step, bool turned, int64_t count, float* u,
+                      int64_t u_step);
+/// G^T u G, where u is the sum of `parts` arrays, part_step apart.
+void winograd_weights_gradient(const float* u, int64_t u_step, int parts, int64_t part_step,
+                               int64_t count, float* g, int64_t g_step);
+
+}  // namespace expgraph::onednn

@@ -1,0 +1,316 @@
+// winograd: 3x3 convolutions of stride 1 by F(2x2, 3x3). Maps go through in chunks of tiles whose
+// transforms stay in the cache of a core; the products are oneDNN's, one thread each.
+#include "backends/onednn/winograd.h"
+
+#include <omp.h>
+
+#include <vector>
+
+#include "backends/onednn/dnnl.h"
+#include "backends/onednn/parallel.h"
+#include "backends/onednn/vector_winograd.h"
+
+namespace expgraph::onednn {
+
+namespace {
+
+using dnnl::memory;
+constexpr int64_t kPlaces = 16;  // of a transformed tile
+
+memory::desc matrix(int64_t rows, int64_t columns, memory::format_tag tag) {
+  return {{rows, columns}, memory::data_type::f32, tag};
+}
+
+/// The 2x2 tiles of a map of outputs, in chunks.
+struct Tiles {
+  Tiles(const Map& outputs, int64_t channels, int threads)
+      : rows((outputs.h + 1) / 2), columns((outputs.w + 1) / 2), count(outputs.n * rows * columns) {
+    constexpr int64_t kChunkBytes = 3 << 19;
+    const int64_t fits = kChunkBytes / (kPlaces * channels * int64_t{sizeof(float)});
+    const int64_t share = (count + threads - 1) / threads;
+    chunk = std::min(std::clamp<int64_t>(fits / 16 * 16, 96, 256), (share + 15) / 16 * 16);
+    chunks = (count + chunk - 1) / chunk;
+  }
+  struct At {
+    int64_t image, row, column;  ///< of the tile's first output
+  };
+  At at(int64_t tile) const {
+    const int64_t in_image = tile % (rows * columns);
+    return {tile / (rows * columns), in_image / columns * 2, in_image % columns * 2};
+  }
+  int64_t rows, columns, count, chunk = 0, chunks = 0;
+};
+
+/// The square of `side` pixels from (row, column), which may lie outside, of an image.
+template <typename T>
+PatchOf<T> patch(T* data, const Map& map, const Strides& strides, int64_t image, int64_t row,
+                 int64_t column, int side) {
+  PatchOf<T> result;
+  result.row = map.w * strides.pixel;
+  result.corner = {data + image * strides.image + row * result.row + column * strides.pixel,
+                   strides.block, strides.pixel};
+  for (int r = 0; r < side; ++r)
+    for (int c = 0; c < side; ++c)
+      if (row + r >= 0 && row + r < map.h && column + c >= 0 && column + c < map.w)
+        result.inside |= 1u << (r * side + c);
+  return result;
+}
+
+/// One product of matrices on the calling thread, for each of several threads.
+class Product {
+ public:
+  Product(const memory::desc& a, const memory::desc& b, const memory::desc& c, bool add,
+          int threads) {
+    dnnl::primitive_attr options = primitive_options();
+    if (add) {
+      dnnl::post_ops sum;
+      sum.append_sum(1.0f);
+      options.set_post_ops(sum);
+    }
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(1);  // a primitive divides its work for the threads it is made under
+    const dnnl::matmul::primitive_desc description(cpu_engine(), a, b, c, options);
+    const dnnl::matmul product(description);
+    omp_set_num_threads(before);
+    weights = description.weights_desc();
+    scratch_bytes = static_cast<int64_t>(description.scratchpad_desc().get_size());
+    for (int thread = 0; thread < threads; ++thread) {
+      Call& call = calls_.emplace_back(product);
+      call.argument(DNNL_ARG_SRC, description.src_desc());
+      call.argument(DNNL_ARG_WEIGHTS, description.weights_desc());
+      call.argument(DNNL_ARG_DST, description.dst_desc());
+      call.argument(DNNL_ARG_SCRATCHPAD, description.scratchpad_desc());
+    }
+  }
+  void run(int thread, const void* a, const void* b, void* c, std::byte* scratch) {
+    Call& call = calls_[static_cast<size_t>(thread)];
+    call.bind(DNNL_ARG_SRC, a);
+    call.bind(DNNL_ARG_WEIGHTS, b);
+    call.bind(DNNL_ARG_DST, c);
+    call.bind(DNNL_ARG_SCRATCHPAD, scratch);
+    call.run();
+  }
+
+  memory::desc weights;
+  int64_t scratch_bytes = 0;
+
+ private:
+  std::vector<Call> calls_;
+};
+
+/// Weights [M, C, 3, 3] as nine matrices, one a place of the kernel: [C, M], or [M, C] where
+/// the outputs come first.
+memory::desc kernel_planes(const TensorType& w, bool outputs_first) {
+  const int64_t m = w.shape[0], c = w.shape[1];
+  const memory::dims strides =
+      outputs_first ? memory::dims{c, 1, 3 * m * c, m * c} : memory::dims{1, m, 3 * m * c, m * c};
+  return {{m, c, 3, 3}, memory::data_type::f32, strides};
+}
+
+/// y = x convolved with w; or dx from dy, which is the same with w flipped and turned over.
+class Forward {
+ public:
+  Forward(const ConvShape& shape, const ConvPlan& plan, int threads)
+      : backward_(shape.direction == ConvDirection::backward_data),
+        in_(backward_ ? shape.y : shape.x),
+        out_(backward_ ? shape.x : shape.y),
+        in_strides_(in_, backward_ ? plan.y : plan.x),
+        out_strides_(out_, backward_ ? plan.x : plan.y),
+        pad_row_(backward_ ? 2 - shape.padding[0] : shape.padding[0]),
+        pad_column_(backward_ ? 2 - shape.padding[1] : shape.padding[1]),
+        tiles_(out_, in_.c + out_.c, threads),
+        threads_(threads),
+        product_(matrix(tiles_.chunk, in_.c, memory::format_tag::ab),
+                 matrix(in_.c, out_.c, memory::format_tag::any),
+                 matrix(tiles_.chunk, out_.c, memory::format_tag::ab), false, threads),
+        planes_(describe(shape.w, Layout::dense), kernel_planes(shape.w, backward_)),
+        packing_(matrix(in_.c, out_.c, memory::format_tag::ab), product_.weights) {
+    packed_bytes_ = (static_cast<int64_t>(product_.weights.get_size()) + 63) / 64 * 64;
+    weights_at_ = scratch_.add(kPlaces * in_.c * out_.c * int64_t{sizeof(float)});
+    packed_at_ = scratch_.add(kPlaces * packed_bytes_);
+    planes_at_ = scratch_.add(planes_.scratch_bytes());
+    packing_at_ = scratch_.add(packing_.scratch_bytes());
+    ScratchPlan own;
+    inputs_at_ = own.add(kPlaces * tiles_.chunk * in_.c * int64_t{sizeof(float)});
+    outputs_at_ = own.add(kPlaces * tiles_.chunk * out_.c * int64_t{sizeof(float)});
+    product_at_ = own.add(product_.scratch_bytes);
+    own_bytes_ = own.bytes();
+    own_at_ = scratch_.add(own_bytes_ * threads);
+  }
+  int64_t scratch_bytes() const { return scratch_.bytes(); }
+
+  void run(const float* in, const float* w, const float* bias, float* out, std::byte* scratch) {
+    transform_weights(w, scratch);
+    parallel(threads_, tiles_.chunks, 1, [&](int thread, int64_t begin, int64_t end) {
+      for (int64_t chunk = begin; chunk < end; ++chunk)
+        run_chunk(chunk * tiles_.chunk, thread, in, bias, out, scratch);
+    });
+  }
+
+ private:
+  void transform_weights(const float* w, std::byte* scratch) {
+    float* planes = reinterpret_cast<float*>(scratch + packed_at_);  // packed is written after
+    float* u = reinterpret_cast<float*>(scratch + weights_at_);
+    const int64_t plane = in_.c * out_.c;
+    planes_.run(w, planes, scratch + planes_at_);
+    parallel(threads_, plane, 1024, [&](int, int64_t begin, int64_t end) {
+      winograd_weights(planes + begin, plane, backward_, end - begin, u + begin, plane);
+    });
+    for (int64_t k = 0; k < kPlaces; ++k)
+      packing_.run(u + k * plane, scratch + packed_at_ + k * packed_bytes_, scratch + packing_at_);
+  }
+
+  void run_chunk(int64_t first, int thread, const float* in, const float* bias, float* out,
+                 std::byte* scratch) {
+    std::byte* own = scratch + own_at_ + thread * own_bytes_;
+    float* inputs = reinterpret_cast<float*>(own + inputs_at_);
+    float* outputs = reinterpret_cast<float*>(own + outputs_at_);
+    const int64_t in_step = tiles_.chunk * in_.c, out_step = tiles_.chunk * out_.c;
+    const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
+    for (int64_t t = 0; t < count; ++t) {
+      const Tiles::At at = tiles_.at(first + t);
+      winograd_input(
+          patch(in, in_, in_strides_, at.image, at.row - pad_row_, at.column - pad_column_, 4),
+          in_.c, inputs + t * in_.c, in_step);
+    }
+    for (int64_t k = 0; k < kPlaces; ++k) {
+      std::fill(inputs + k * in_step + count * in_.c, inputs + (k + 1) * in_step, 0.0f);
+      product_.run(thread, inputs + k * in_step, scratch + packed_at_ + k * packed_bytes_,
+                   outputs + k * out_step, own + product_at_);
+    }
+    for (int64_t t = 0; t < count; ++t) {
+      const Tiles::At at = tiles_.at(first + t);
+      winograd_output(outputs + t * out_.c, out_step, out_.c, bias,
+                      patch(out, out_, out_strides_, at.image, at.row, at.column, 2));
+    }
+  }
+
+  bool backward_;
+  Map in_, out_;
+  Strides in_strides_, out_strides_;
+  int64_t pad_row_, pad_column_;
+  Tiles tiles_;
+  int threads_;
+  Product product_;
+  Reorder planes_, packing_;
+  ScratchPlan scratch_;
+  int64_t packed_bytes_ = 0, weights_at_ = 0, packed_at_ = 0, planes_at_ = 0, packing_at_ = 0;
+  int64_t inputs_at_ = 0, outputs_at_ = 0, product_at_ = 0, own_bytes_ = 0, own_at_ = 0;
+};
+
+/// dw from dy and x: each thread sums the transformed gradient over its chunks, then all are
+/// added in the order of the threads.
+class WeightsGradient {
+ public:
+  WeightsGradient(const ConvShape& shape, const ConvPlan& plan, int threads)
+      : x_(shape.x),
+        y_(shape.y),
+        x_strides_(x_, plan.x),
+        y_strides_(y_, plan.y),
+        pad_row_(shape.padding[0]),
+        pad_column_(shape.padding[1]),
+        tiles_(y_, x_.c + y_.c, threads),
+        threads_(threads),
+        product_(matrix(x_.c, tiles_.chunk, memory::format_tag::ba),
+                 matrix(tiles_.chunk, y_.c, memory::format_tag::ab),
+                 matrix(x_.c, y_.c, memory::format_tag::ab), true, threads),
+        planes_(kernel_planes(shape.w, false), describe(shape.w, Layout::dense)) {
+    ScratchPlan own;
+    inputs_at_ = own.add(kPlaces * tiles_.chunk * x_.c * int64_t{sizeof(float)});
+    gradients_at_ = own.add(kPlaces * tiles_.chunk * y_.c * int64_t{sizeof(float)});
+    product_at_ = own.add(product_.scratch_bytes);
+    sums_at_ = own.add(kPlaces * x_.c * y_.c * int64_t{sizeof(float)});
+    own_bytes_ = own.bytes();
+    scratch_.add(own_bytes_ * threads);
+    planes_at_ = scratch_.add(shape.w.bytes());
+    reorder_at_ = scratch_.add(planes_.scratch_bytes());
+  }
+  int64_t scratch_bytes() const { return scratch_.bytes(); }
+
+  void run(const float* dy, const float* x, float* dw, std::byte* scratch) {
+    parallel(threads_, threads_, 1, [&](int thread, int64_t, int64_t) {
+      std::fill_n(sums(scratch, thread), kPlaces * x_.c * y_.c, 0.0f);
+    });
+    parallel(threads_, tiles_.chunks, 1, [&](int thread, int64_t begin, int64_t end) {
+      for (int64_t chunk = begin; chunk < end; ++chunk)
+        run_chunk(chunk * tiles_.chunk, thread, dy, x, scratch);
+    });
+    float* planes = reinterpret_cast<float*>(scratch + planes_at_);
+    const int64_t plane = x_.c * y_.c;
+    const int64_t part_step = own_bytes_ / int64_t{sizeof(float)};
+    parallel(threads_, plane, 1024, [&](int, int64_t begin, int64_t end) {
+      winograd_weights_gradient(sums(scratch, 0) + begin, plane, threads_, part_step, end - begin,
+                                planes + begin, plane);
+    });
+    planes_.run(planes, dw, scratch + reorder_at_);
+  }
+
+ private:
+  float* sums(std::byte* scratch, int thread) const {
+    return reinterpret_cast<float*>(scratch + thread * own_bytes_ + sums_at_);
+  }
+
+  void run_chunk(int64_t first, int thread, const float* dy, const float* x, std::byte* scratch) {
+    std::byte* own = scratch + thread * own_bytes_;
+    float* inputs = reinterpret_cast<float*>(own + inputs_at_);
+    float* gradients = reinterpret_cast<float*>(own + gradients_at_);
+    const int64_t x_step = tiles_.chunk * x_.c, y_step = tiles_.chunk * y_.c;
+    const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
+    for (int64_t t = 0; t < count; ++t) {
+      const Tiles::At at = tiles_.at(first + t);
+      winograd_input(
+          patch(x, x_, x_strides_, at.image, at.row - pad_row_, at.column - pad_column_, 4), x_.c,
+          inputs + t * x_.c, x_step);
+      winograd_gradient(patch(dy, y_, y_strides_, at.image, at.row, at.column, 2), y_.c,
+                        gradients + t * y_.c, y_step);
+    }
+    for (int64_t k = 0; k < kPlaces; ++k) {
+      std::fill(inputs + k * x_step + count * x_.c, inputs + (k + 1) * x_step, 0.0f);
+      std::fill(gradients + k * y_step + count * y_.c, gradients + (k + 1) * y_step, 0.0f);
+      product_.run(thread, inputs + k * x_step, gradients + k * y_step,
+                   sums(scratch, thread) + k * x_.c * y_.c, own + product_at_);
+    }
+  }
+
+  Map x_, y_;
+  Strides x_strides_, y_strides_;
+  int64_t pad_row_, pad_column_;
+  Tiles tiles_;
+  int threads_;
+  Product product_;
+  Reorder planes_;
+  ScratchPlan scratch_;
+  int64_t planes_at_ = 0, reorder_at_ = 0;
+  int64_t inputs_at_ = 0, gradients_at_ = 0, product_at_ = 0, sums_at_ = 0, own_bytes_ = 0;
+};
+
+}  // namespace
+
+bool winograd_suits(const ConvShape& shape, int threads) {
+  const Map x(shape.x), y(shape.y);
+  const bool kernel = shape.w.shape[2] == 3 && shape.w.shape[3] == 3 &&
+                      shape.stride == Shape{1, 1} && shape.padding[0] <= 2 && shape.padding[1] <= 2;
+  const int64_t tiles = y.n * ((y.h + 1) / 2) * ((y.w + 1) / 2);
+  const bool full = 4 * tiles * 4 <= 5 * y.n * y.plane();
+  return kernel && full && x.c >= 32 && y.c >= 32 && tiles >= 64 * threads;
+}
+
+Kernel winograd_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias, int threads) {
+  if (shape.direction == ConvDirection::backward_weights) {
+    const auto gradient = std::make_shared<WeightsGradient>(shape, plan, threads);
+    return {[gradient](const KernelArgs& args) {
+              gradient->run(args.inputs[0].as<float>(), args.inputs[1].as<float>(),
+                            args.outputs[0].as<float>(), args.scratch);
+            },
+            gradient->scratch_bytes()};
+  }
+  const auto forward = std::make_shared<Forward>(shape, plan, threads);
+  return {[forward, bias](const KernelArgs& args) {
+            forward->run(args.inputs[0].as<float>(), args.inputs[1].as<float>(),
+                         bias ? args.inputs[2].as<float>() : nullptr, args.outputs[0].as<float>(),
+                         args.scratch);
+          },
+          forward->scratch_bytes()};
+}
+
+}  // namespace expgraph::onednn
