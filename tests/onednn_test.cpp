@@ -1,0 +1,312 @@
+// onednn: operators and fusions over sizes beside the multiples of its vectors and blocks, against
+// reference; a small net; the same bits at every run.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cstring>
+#include <random>
+
+#include "core/data/choices.h"
+#include "core/passes/passes.h"
+#include "tests/support/guarded_run.h"
+#include "tests/support/op_case.h"
+
+using namespace expgraph;
+using namespace expgraph::test;
+
+namespace {
+
+class Random {
+ public:
+  explicit Random(unsigned seed) : engine_(seed) {}
+  int64_t in(int64_t least, int64_t most) {
+    return std::uniform_int_distribution<int64_t>(least, most)(engine_);
+  }
+  /// Sizes that vectors of 4, 8 and 16 do not divide are as likely as those they do.
+  int64_t channels() { return in(0, 2) == 0 ? 16 * in(1, 4) : in(1, 67); }
+
+ private:
+  std::mt19937 engine_;
+};
+
+Attributes attributes(std::initializer_list<std::pair<const char*, AttributeValue>> values) {
+  Attributes result;
+  for (const auto& [name, value] : values) result.set(name, value);
+  return result;
+}
+
+AttributeValue both(int64_t size) { return std::vector<int64_t>{size}; }
+
+TensorType f32(Shape shape) { return {DType::f32, std::move(shape)}; }
+
+/// A chain of ops, over inputs of those types.
+OpCase make_case(std::vector<std::pair<const char*, Attributes>> chain,
+                 std::vector<std::optional<TensorType>> inputs, const std::string& name) {
+  OpCase c;
+  c.name = name;
+  for (auto& [name_of_op, given] : chain) {
+    c.ops.push_back(&op(name_of_op));
+    c.attributes.push_back(given);
+    c.name += std::string(" ") + name_of_op;
+  }
+  c.inputs = std::move(inputs);
+  for (const auto& type : c.inputs) c.name += type ? " " + type->str() : " -";
+  c.tolerance = 2e-5;
+  return c;
+}
+
+/// Values so far apart that rounding does not decide which of two is the larger.
+void on_grid(OpCase& c, const std::string& input, const TensorType& type, Random& random) {
+  std::vector<double>& values = c.values[input];
+  for (int64_t i = 0; i < type.elements(); ++i)
+    values.push_back(static_cast<double>(random.in(-128, 127)) / 64);
+}
+
+/// Forward and gradient, as they are and fused, against reference without fusion.
+void check(const OpCase& c) {
+  INFO(c.name);
+  std::optional<Graph> gradient = gradient_graph(c);
+  const Graph graph = gradient ? *std::move(gradient) : forward_graph(c);
+  const Tensors inputs = make_inputs(c, graph);
+  const GuardedRun want =
+      guarded_run(load_backend("reference"), graph, guarded_plan(graph), inputs);
+  const Graph fused = fuse(graph, target("onednn"));
+  for (const Graph* tested : {&graph, &fused}) {
+    const GuardedRun got =
+        guarded_run(load_backend("onednn"), *tested, guarded_plan(*tested), inputs);
+    CHECK(got.faults == std::vector<std::string>());
+    REQUIRE(got.results.size() == want.results.size());
+    for (const auto& [name, tensor] : got.results)
+      CHECK_MESSAGE(difference(want.results.at(name), tensor, c.tolerance).empty(), name, ": ",
+                    difference(want.results.at(name), tensor, c.tolerance));
+  }
+}
+
+OpCase conv_case(Random& random, int64_t n, int64_t c, int64_t m, int64_t h, int64_t w,
+                 int64_t kernel, int64_t stride) {
+  const int64_t padding = random.in(0, kernel - 1);
+  const bool bias = random.in(0, 1) == 1;
+  const TensorType weights = f32({m, c, kernel, kernel});
+  std::vector<std::optional<TensorType>> inputs{f32({n, c, h, w}), weights};
+  if (bias) inputs.push_back(f32({m}));
+  return make_case({{"conv2d", attributes({{"channels", m},
+                                           {"kernel", both(kernel)},
+                                           {"stride", both(stride)},
+                                           {"padding", both(padding)},
+                                           {"bias", bias}})}},
+                   inputs, fmt::format("padding {}", padding));
+}
+
+using Chain = std::vector<std::pair<const char*, Attributes>>;
+
+/// A normalisation and what follows it.
+void check_norm(Random& random, const char* norm, bool pool, bool relu, int64_t n, int64_t c,
+                int64_t h, int64_t w) {
+  Chain chain{{norm, {}}};
+  if (pool) {
+    const int64_t size = random.in(1, std::min<int64_t>({h, w, 4}));
+    const bool plain = random.in(0, 1) == 1;
+    chain.push_back(
+        {"max_pool", attributes({{"size", both(size)},
+                                 {"stride", both(plain ? size : random.in(1, 3))},
+                                 {"padding", both(plain ? 0 : random.in(0, size / 2))}})});
+  }
+  if (relu) chain.push_back({"relu", {}});
+  const TensorType x = f32({n, c, h, w}), per_channel = f32({c});
+  OpCase op_case = make_case(chain, {x, per_channel, per_channel, per_channel, per_channel}, "");
+  on_grid(op_case, "x", x, random);
+  op_case.ranges["running_var"] = {0.5, 2};
+  op_case.ranges["inverse_std"] = {0.5, 2};
+  op_case.tolerance = 1e-4;  // few values a channel: their inverse deviation can be large
+  check(op_case);
+}
+
+}  // namespace
+
+TEST_CASE("convolutions of any size, stride and padding do what reference does") {
+  Random random(1);
+  for (int k = 0; k < 24; ++k) {
+    const int64_t kernel = 2 * random.in(0, 2) + 1;
+    check(conv_case(random, random.in(1, 9), random.channels(), random.channels(),
+                    random.in(kernel, 12), random.in(kernel, 12), kernel, random.in(1, 2)));
+  }
+}
+
+TEST_CASE("3x3 convolutions with many channels and tiles do what reference does") {
+  Random random(2);
+  for (const auto& [n, h, w] : {std::array<int64_t, 3>{9, 16, 14}, {40, 8, 8}, {9, 11, 15}}) {
+    check(conv_case(random, n, random.in(32, 40), random.in(32, 50), h, w, 3, 1));
+    check(conv_case(random, n, 32, 48, h, w, 3, 1));
+  }
+}
+
+TEST_CASE("normalisations with what follows them do what reference does, forward and backward") {
+  Random random(3);
+  for (int k = 0; k < 10; ++k) {
+    for (const char* norm : {"batch_norm", "batch_norm_inference", "batch_norm_apply"}) {
+      for (const auto& [pool, relu] :
+           {std::pair{false, false}, {false, true}, {true, true}, {true, false}}) {
+        check_norm(random, norm, pool, relu, random.in(2, 9), random.channels(), random.in(2, 12),
+                   random.in(2, 12));
+      }
+    }
+  }
+  check_norm(random, "batch_norm", true, true, 3, 33, 33, 31);
+  check_norm(random, "batch_norm", false, true, 9, 67, 1, 1);
+}
+
+TEST_CASE("pooling, sums, elementwise and linear operators do what reference does on odd sizes") {
+  Random random(4);
+  for (int k = 0; k < 12; ++k) {
+    const TensorType x =
+        f32({random.in(1, 9), random.channels(), random.in(1, 33), random.in(1, 9)});
+    const int64_t size = random.in(1, std::min<int64_t>(x.shape[2], x.shape[3]));
+    const Attributes window = attributes({{"size", both(size)},
+                                          {"stride", both(random.in(1, 3))},
+                                          {"padding", both(random.in(0, size / 2))}});
+    for (const char* pool : {"max_pool", "average_pool"}) {
+      OpCase c = make_case({{pool, window}}, {x}, "");
+      on_grid(c, "x", x, random);
+      check(c);
+    }
+    check(make_case({{"channel_sum", {}}}, {x}, ""));
+    check(make_case({{"relu", {}}}, {x}, ""));
+    check(make_case({{"add", {}}}, {x, x, x}, ""));
+    check(make_case({{"scale", attributes({{"factor", 0.125}})}}, {x}, ""));
+    TensorType wider = x;
+    wider.shape[1] = random.channels();
+    check(make_case({{"concat", {}}}, {x, wider}, ""));
+    const int64_t features = random.channels();
+    check(make_case({{"linear", attributes({{"features", features}})}},
+                    {f32({x.shape[0], x.shape[1]}), f32({features, x.shape[1]}), f32({features})},
+                    ""));
+  }
+}
+
+namespace {
+
+/// conv, norm, relu, three more of them, pools, a sum of branches, a classifier and its training.
+Graph small_net() {
+  Graph graph("small");
+  const auto conv = [&](ValueId x, int64_t channels, const std::string& path) {
+    const TensorType w = f32({channels, graph.type(x).shape[1], 3, 3});
+    const ValueId weights =
+        graph.add_state(path + "/w", w, {Initialiser::Kind::uniform, -0.1, 0.1}, true);
+    return graph.add(
+        "conv2d", {x, weights},
+        attributes({{"channels", channels}, {"kernel", both(3)}, {"padding", both(1)}}), path);
+  };
+  const auto norm = [&](ValueId x, const std::string& path) {
+    const TensorType c = f32({graph.type(x).shape[1]});
+    std::vector<ValueId> inputs{x};
+    for (const auto& [name, start] : {std::pair{"scale", 1.0}, {"bias", 0.0}})
+      inputs.push_back(
+          graph.add_state(path + "/" + name, c, {Initialiser::Kind::constant, start}, true));
+    for (const auto& [name, start] : {std::pair{"running_mean", 0.0}, {"running_var", 1.0}})
+      inputs.push_back(
+          graph.add_state(path + "/" + name, c, {Initialiser::Kind::constant, start}, false));
+    const NodeId node = graph.add_node(op("batch_norm"), {}, inputs, path);
+    graph.add_update(inputs[3], graph.output(node, 3));
+    graph.add_update(inputs[4], graph.output(node, 4));
+    return graph.output(node);
+  };
+  const auto relu = [&](ValueId x, const std::string& path) {
+    return graph.add("relu", {x}, {}, path);
+  };
+  const ValueId images = graph.add_input("images", f32({16, 3, 16, 16}));
+  const ValueId label = graph.add_input("label", {DType::i32, {16}});
+  const ValueId lr = graph.add_input("lr", f32({}));
+  const ValueId first = relu(norm(conv(images, 33, "a"), "a/bn"), "a/relu");
+  const ValueId normed = norm(conv(first, 48, "b"), "b/bn");
+  const ValueId pooled =
+      relu(graph.add("max_pool", {normed}, attributes({{"size", both(2)}}), "b/p"), "b/relu");
+  const ValueId side = relu(norm(conv(pooled, 48, "c"), "c/bn"), "c/relu");
+  const ValueId sum = graph.add("add", {pooled, side}, {}, "sum");
+  const ValueId top = graph.add("max_pool", {sum}, attributes({{"size", both(0)}}), "top");
+  const ValueId flat = graph.add("flatten", {top}, {}, "flat");
+  const ValueId w =
+      graph.add_state("linear/w", f32({10, 48}), {Initialiser::Kind::uniform, -0.1, 0.1}, true);
+  const ValueId logits = graph.add(
+      "linear", {flat, w}, attributes({{"features", int64_t{10}}, {"bias", false}}), "linear");
+  const ValueId loss = graph.add("cross_entropy", {logits, label}, {}, "loss");
+  graph.add_result("loss", loss);
+  const OptimiserSpec sgd{
+      .path = "update",
+      .op = &op("sgd"),
+      .attributes = complete_attributes(
+          op("sgd"), attributes({{"momentum", 0.9}, {"nesterov", true}, {"weight_decay", 5e-4}})),
+      .loss = loss,
+      .lr = lr};
+  return run_passes(std::move(graph), &sgd, target("onednn"), {});
+}
+
+/// States and loss after some steps.
+Tensors train(const std::string& backend, const Graph& graph, int threads) {
+  const Backend& b = load_backend(backend);
+  const auto store = b.make_store();
+  Tensors inputs, outcome;
+  for (const Leaf& leaf : graph.leaves()) {
+    Tensor tensor(graph.type(leaf.value));
+    if (leaf.kind == LeafKind::state) {
+      initialise(1, leaf.name, leaf.initialiser, tensor.type, tensor.bytes.data());
+      store->create(leaf.name, tensor.type);
+      store->write(leaf.name, tensor.view());
+    } else {
+      inputs.emplace(leaf.name, std::move(tensor));
+    }
+  }
+  Tensor& loss = outcome.emplace("loss", f32({})).first->second;
+  std::vector<Binding> bound, wanted{{"loss", loss.view()}};
+  for (auto& [name, tensor] : inputs) bound.push_back({name, tensor.view()});
+  const MemoryPlan plan = plan_memory(graph, target("onednn"));
+  const auto program = b.compile(graph, plan, {.threads = threads});
+  Random random(5);
+  for (int step = 0; step < 4; ++step) {
+    for (auto& [name, tensor] : inputs)
+      for (int64_t i = 0; i < tensor.type.elements(); ++i)
+        tensor.set(i, name == "label" ? static_cast<double>(random.in(0, 9))
+                      : name == "lr"  ? 0.1
+                                      : static_cast<double>(random.in(-64, 64)) / 64);
+    program->run(bound, wanted, *store);
+  }
+  for (const std::string& name : store->names()) {
+    Tensor& state = outcome.emplace(name, store->type(name)).first->second;
+    store->read(name, state.view());
+  }
+  return outcome;
+}
+
+}  // namespace
+
+TEST_CASE("a small net trains to the same states as on reference") {
+  const Graph graph = small_net();
+  const Tensors want = train("reference", graph, 1);
+  for (const int threads : {1, 2}) {
+    const Tensors got = train("onednn", graph, threads);
+    REQUIRE(got.size() == want.size());
+    for (const auto& [name, tensor] : want)
+      CHECK_MESSAGE(difference(tensor, got.at(name), 1e-3).empty(), name, ": ",
+                    difference(tensor, got.at(name), 1e-3));
+  }
+}
+
+TEST_CASE("the same program over the same states makes the same bits") {
+  const Graph graph = small_net();
+  for (const int threads : {1, 2, 3}) {
+    const Tensors first = train("onednn", graph, threads);
+    for (int again = 0; again < 3; ++again) {
+      const Tensors next = train("onednn", graph, threads);
+      for (const auto& [name, tensor] : first)
+        CHECK_MESSAGE(tensor.bytes == next.at(name).bytes, name, " on ", threads, " threads");
+    }
+  }
+}
+
+TEST_CASE("a program in double is refused") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f64, {4}});
+  graph.add_result("y", graph.add("relu", {x}, {}, "here"));
+  const MemoryPlan plan = plan_memory(graph, target("reference"));
+  CHECK_THROWS_WITH(load_backend("onednn").compile(graph, plan, {}),
+                    "backend 'onednn' computes in f32, 'relu' is over f64[4]");
+}
