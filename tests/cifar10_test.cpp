@@ -74,6 +74,20 @@ TEST_CASE("the official binaries are read: labels, and planes turned into pixels
     }
     CHECK(wrong == 0);
   }
+
+  const auto error = [&] {
+    try {
+      open(place, folder.path / "cache", "train", nullptr);
+    } catch (const Error& problem) {
+      return std::string(problem.what());
+    }
+    return std::string();
+  };
+  std::fstream(place / "data_batch_3.bin", std::ios::in | std::ios::out | std::ios::binary) << 'A';
+  CHECK(error() == "'data_batch_3.bin' has label 65, expected 0 to 9");
+  fs::remove(place / "test_batch.bin");
+  write_batch(place / "data_batch_3.bin", 3);
+  CHECK(error() == "there is no 'test_batch.bin' beside 'data_batch_1.bin'");
 }
 
 TEST_CASE("the packed image folder is decoded once, then mapped; a damaged cache is made again") {

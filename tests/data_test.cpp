@@ -247,6 +247,8 @@ TEST_CASE("images come back from JPEG and PNG, and only in the expected size") {
   CHECK(error(png_of(large, 64)) == "error: image is 64x64, expected 32x32\n");
   CHECK(error("GIF89a") == "error: neither a JPEG nor a PNG image\n");
   const std::string jpeg = jpeg_of(rgb), png = png_of(rgb);
+  CHECK(error(jpeg.substr(0, 30)) == "error: damaged header of a JPEG image\n");
+  CHECK(error(png.substr(0, 20)).starts_with("error: damaged header of a PNG image: "));
   CHECK(error(jpeg.substr(0, jpeg.size() - 20)).starts_with("error: damaged JPEG image: "));
   CHECK(error(png.substr(0, png.size() / 2)).starts_with("error: damaged PNG image: "));
 }

@@ -240,6 +240,14 @@ TEST_CASE("an error of the server and no server are told apart") {
   CHECK(error.find("Failed to connect to 127.0.0.1") != std::string::npos);
 }
 
+TEST_CASE("a place that cannot be written is told") {
+  const Case test;
+  Server server({test.body});
+  fs::create_directories(test.part);
+  CHECK(error_of(test.from(server), test.to) ==
+        fmt::format("error: cannot write '{}': Is a directory\n", test.part.string()));
+}
+
 TEST_CASE("two processes do not fetch the same file at once") {
   const Case test;
   Server server({test.body});

@@ -2,13 +2,14 @@
 #include "core/support/fs.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <fstream>
 #include <functional>
 
 #include "core/support/diagnostics.h"
-#include "core/support/faulty_fs.h"
 #include "core/support/hash.h"
+#include "tests/support/faulty_fs.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace expgraph;
@@ -69,7 +70,7 @@ TEST_CASE("pieces are written in order and read back, with a limit") {
   system_fs().replace(file, pieces);
   CHECK(system_fs().read(file, 8) == "headbody");
   CHECK(message_of([&] { system_fs().read(file, 7); }) ==
-        "'" + file.string() + "' has 8 bytes, expected at most 7");
+        fmt::format("'{}' has 8 bytes, expected at most 7", file.string()));
   CHECK_FALSE(fs::exists(file.string() + ".part"));
 }
 

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <thread>
 
-#include "core/support/faulty_fs.h"
+#include "tests/support/faulty_fs.h"
 #include "core/support/hash.h"
 #include "core/support/philox.h"
 #include "tests/support/fast_fs.h"

@@ -9,7 +9,7 @@
 #include <map>
 
 #include "core/host_store.h"
-#include "core/support/faulty_fs.h"
+#include "tests/support/faulty_fs.h"
 #include "core/support/hash.h"
 #include "core/train/checkpoints.h"
 #include "core/train/runner.h"

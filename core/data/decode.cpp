@@ -30,8 +30,9 @@ void decode_jpeg(std::string_view bytes, int64_t height, int64_t width, std::spa
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   int got_width = 0, got_height = 0, subsampling = 0, space = 0;
   if (tjDecompressHeader3(decoder.get(), data, bytes.size(), &got_width, &got_height, &subsampling,
-                          &space) != 0) {
-    fail(fmt::format("not a JPEG image: {}", tjGetErrorStr2(decoder.get())));
+                          &space) != 0 ||
+      got_width == 0) {
+    fail("damaged header of a JPEG image");
   }
   check_size(got_height, got_width, height, width);
   if (tjDecompress2(decoder.get(), data, bytes.size(), rgb.data(), got_width, 0, got_height,
@@ -47,7 +48,7 @@ void decode_png(std::string_view bytes, int64_t height, int64_t width, std::span
   spng_set_png_buffer(context.get(), bytes.data(), bytes.size());
   spng_ihdr header{};
   if (const int error = spng_get_ihdr(context.get(), &header); error != 0) {
-    fail(fmt::format("not a PNG image: {}", spng_strerror(error)));
+    fail(fmt::format("damaged header of a PNG image: {}", spng_strerror(error)));
   }
   check_size(header.height, header.width, height, width);
   if (const int error = spng_decode_image(context.get(), rgb.data(), rgb.size(), SPNG_FMT_RGB8, 0);

@@ -4,8 +4,10 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <system_error>
 
 #include "core/support/diagnostics.h"
 #include "core/support/fs.h"
@@ -43,6 +45,12 @@ int report(void* user, curl_off_t total, curl_off_t now, curl_off_t, curl_off_t)
   return 0;
 }
 
+[[noreturn]] void cannot_write(const fs::path& path, int reason) {
+  throw Error(
+      fmt::format("cannot write '{}': {}", path.string(), std::generic_category().message(reason)),
+      {}, ExitCode::environment);
+}
+
 struct Outcome {
   CURLcode code = CURLE_OK;
   long status = 0;
@@ -57,9 +65,7 @@ Outcome fetch(const Download& what, const fs::path& part,
   EXPGRAPH_CHECK(handle != nullptr);
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(part.c_str(), "ab"),
                                                              std::fclose);
-  if (file == nullptr) {
-    throw Error(fmt::format("cannot write '{}'", part.string()), {}, ExitCode::environment);
-  }
+  if (file == nullptr) cannot_write(part, errno);
   Transfer transfer{file.get(), static_cast<int64_t>(fs::file_size(part)), what.most_bytes,
                     &progress};
   char reason[CURL_ERROR_SIZE] = "";
@@ -88,10 +94,7 @@ Outcome fetch(const Download& what, const fs::path& part,
   curl_easy_getinfo(handle.get(), CURLINFO_RESPONSE_CODE, &outcome.status);
   outcome.too_large = transfer.bytes > transfer.most_bytes;
   outcome.reason = *reason != '\0' ? reason : curl_easy_strerror(outcome.code);
-  if (std::fflush(file.get()) != 0) {
-    throw Error(fmt::format("cannot write '{}': no space left on device", part.string()), {},
-                ExitCode::environment);
-  }
+  if (std::fflush(file.get()) != 0) cannot_write(part, errno);
   return outcome;
 }
 
