@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "core/pipeline.h"
+#include "core/study/expectations.h"
 
 namespace expgraph {
 
@@ -40,7 +41,9 @@ Study read_study(const StudyArguments& arguments) {
 
 PipelineGraphs build_variant(const Variant& variant) {
   try {
-    return build_pipeline(variant.spec);
+    PipelineGraphs graphs = build_pipeline(variant.spec);
+    check_expectations(variant, graphs.train, graphs.test ? &*graphs.test : nullptr);
+    return graphs;
   } catch (Error& error) {
     throw error.note(fmt::format("in variant '{}'", variant.name), variant.where);
   }

@@ -88,9 +88,12 @@ std::string complaint(const Expectation& expectation, const VariantResult& varia
 
 }  // namespace
 
-void check_expectations(const Variant& variant, const std::vector<MetricInfo>& metrics) {
+void check_expectations(const Variant& variant, const SideGraphs& train, const SideGraphs* test) {
   std::vector<std::string> names;
-  for (const MetricInfo& metric : metrics) names.push_back(metric.name);
+  for (const MetricSpec& metric : train.metrics) names.push_back("train/" + metric.name);
+  if (test != nullptr) {
+    for (const MetricSpec& metric : test->metrics) names.push_back("test/" + metric.name);
+  }
   for (const Figure& figure : kFigures) names.emplace_back(figure.name);
   for (const Expectation& expectation : variant.expect) {
     if (std::find(names.begin(), names.end(), expectation.metric) == names.end()) {

@@ -4,14 +4,16 @@
 #include <string>
 #include <vector>
 
+#include "core/pipeline.h"
 #include "core/spec/study_spec.h"
 #include "core/study/result.h"
 
 namespace expgraph {
 
-/// Throws Error at an expectation whose metric is none of `metrics` (those of the variant) and
-/// none of seconds, parameters, macs, peak_bytes; or that compares with a base that there is not.
-void check_expectations(const Variant& variant, const std::vector<MetricInfo>& metrics);
+/// Throws Error at an expectation whose metric is none of the variant's ("train/loss") and none of
+/// seconds, parameters, macs, peak_bytes; or that compares with a base that there is not. `test`
+/// may be null.
+void check_expectations(const Variant& variant, const SideGraphs& train, const SideGraphs* test);
 
 /// One sentence for each expectation that the means over seeds do not meet: "batch_size:
 /// test/accuracy is 0.71, expected at least 0.83". Variants without a finished run are passed over.

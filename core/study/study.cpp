@@ -22,18 +22,6 @@ struct Prepared {
   std::string graph;  ///< text of the training step
 };
 
-std::vector<MetricInfo> metric_names(const CompiledPipeline& compiled) {
-  std::vector<MetricInfo> out;
-  for (const MetricSpec& metric : compiled.train.graphs.metrics) {
-    out.push_back({.name = "train/" + metric.name});
-  }
-  if (!compiled.test) return out;
-  for (const MetricSpec& metric : compiled.test->graphs.metrics) {
-    out.push_back({.name = "test/" + metric.name});
-  }
-  return out;
-}
-
 class StudyRun {
  public:
   StudyRun(const Study& study, Fs& fs, const StudyRunOptions& options)
@@ -73,7 +61,8 @@ class StudyRun {
     try {
       const OpenPipeline open =
           open_pipeline(variant.spec, {.backend = options_.backend}, datasets_);
-      check_expectations(variant, metric_names(open.compiled));
+      const auto& test = open.compiled.test;
+      check_expectations(variant, open.compiled.train.graphs, test ? &test->graphs : nullptr);
       prepared_.push_back({.spec = to_yaml(variant.spec),
                            .data = open.data_identity(),
                            .graph = to_text(open.compiled.train.step.graph)});
