@@ -101,11 +101,6 @@ void check_expectations(const Variant& variant, const SideGraphs& train, const S
       const std::string hint = did_you_mean(expectation.metric, names);
       throw hint.empty() ? error : error.note(hint);
     }
-    if (compares(expectation) && variant.base.empty()) {
-      throw Error(fmt::format("'{}' has no variant before it to compare {} with", variant.name,
-                              expectation.metric),
-                  expectation.where);
-    }
   }
 }
 

@@ -11,8 +11,7 @@
 namespace expgraph {
 
 /// Throws Error at an expectation whose metric is none of the variant's ("train/loss") and none of
-/// seconds, parameters, macs, peak_bytes; or that compares with a base that there is not. `test`
-/// may be null.
+/// seconds, parameters, macs, peak_bytes. `test` may be null.
 void check_expectations(const Variant& variant, const SideGraphs& train, const SideGraphs* test);
 
 /// One sentence for each expectation that the means over seeds do not meet: "batch_size:
