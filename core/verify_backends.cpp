@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/train/side_run.h"
 
@@ -40,6 +39,21 @@ class Training {
     return side_.last_loss();
   }
 
+  /// Moves every weight by one part in 2^23 (the last bit), up and down in turn.
+  void nudge() {
+    for (const Leaf& leaf : pipeline_.compiled.train.step.graph.leaves()) {
+      if (!leaf.trainable) continue;
+      const TensorType type = store_->type(leaf.name);
+      const AlignedBuffer buffer(type.bytes());
+      const TensorView weights{type, buffer.data()};
+      EXPGRAPH_CHECK(type.dtype == DType::f32);
+      store_->read(leaf.name, weights);
+      for (int64_t i = 0; i < type.elements(); ++i)
+        weights.as<float>()[i] *= 1 + (i % 2 == 0 ? 1 : -1) * 0x1p-23f;
+      store_->write(leaf.name, weights);
+    }
+  }
+
   int64_t whole_batches() const { return side_.graphs().data.count / side_.graphs().batch; }
   const StateStore& store() const { return *store_; }
 
@@ -71,20 +85,27 @@ Difference state_difference(const std::string& name, const StateStore& a, const 
   return difference_of(name, {type, of_a.data()}, {type, of_b.data()});
 }
 
-/// NaN counts as more than any number.
-double severity(const Difference& difference) {
-  return std::isnan(difference.relative) ? std::numeric_limits<double>::infinity()
-                                         : difference.relative;
+/// NaN is larger than any number.
+double larger(double a, double b) { return std::isnan(a) || a >= b ? a : b; }
+
+bool more_severe(const Difference& a, const Difference& b) {
+  return std::isnan(a.relative) ? !std::isnan(b.relative) : a.relative > b.relative;
 }
 
 }  // namespace
 
 double BackendDifferences::worst() const {
-  Difference worst;
+  double worst = 0;
   for (const auto* list : {&losses, &states})
-    for (const Difference& difference : *list)
-      if (severity(difference) > severity(worst)) worst = difference;
-  return worst.relative;
+    for (const Difference& one : *list) worst = larger(worst, one.relative);
+  return worst;
+}
+
+double BackendDifferences::worst_chaos() const {
+  double worst = 0;
+  for (const auto* list : {&losses, &states})
+    for (const Difference& one : *list) worst = larger(worst, one.chaos);
+  return worst;
 }
 
 Difference difference_of(std::string name, const TensorView& a, const TensorView& b) {
@@ -100,17 +121,24 @@ Difference difference_of(std::string name, const TensorView& a, const TensorView
 BackendDifferences verify_backends(const FlatSpec& spec, const Backend& a, const Backend& b,
                                    OpenDatasets& datasets, const VerifyOptions& options) {
   Training of_a(spec, a, datasets, options), of_b(spec, b, datasets, options);
+  Training nudged(spec, b, datasets, options);
+  nudged.nudge();
   BackendDifferences found{.a = a.name(), .b = b.name()};
   for (int64_t k = 0; k < options.steps; ++k) {
     const double loss_a = of_a.step(k, options.steps), loss_b = of_b.step(k, options.steps);
-    found.losses.push_back(compare(&loss_a, &loss_b, 1));
-    found.losses.back().name = fmt::format("loss of step {}", k + 1);
+    const double loss_nudged = nudged.step(k, options.steps);
+    Difference& loss = found.losses.emplace_back(compare(&loss_a, &loss_b, 1));
+    loss.name = fmt::format("loss of step {}", k + 1);
+    loss.chaos = compare(&loss_b, &loss_nudged, 1).relative;
   }
   const std::vector<std::string> names = of_a.store().names();
   EXPGRAPH_CHECK(names == of_b.store().names());
-  for (const std::string& name : names)
-    found.states.push_back(state_difference(name, of_a.store(), of_b.store()));
-  std::ranges::stable_sort(found.states, std::ranges::greater{}, severity);
+  for (const std::string& name : names) {
+    Difference& state =
+        found.states.emplace_back(state_difference(name, of_a.store(), of_b.store()));
+    state.chaos = state_difference(name, of_b.store(), nudged.store()).relative;
+  }
+  std::ranges::stable_sort(found.states, more_severe);
   return found;
 }
 

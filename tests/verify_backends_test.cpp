@@ -86,6 +86,8 @@ TEST_CASE("a backend does not differ from itself, over more steps than an epoch 
   CHECK(found.losses.size() == 5);
   CHECK(found.states.size() == 12);  // 5 parameters, each with momentum; 2 statistics
   CHECK(found.worst() == 0);
+  CHECK(found.worst_chaos() > 0);  // the nudge of the weights is felt
+  CHECK(found.worst_chaos() < 1e-3);
 }
 
 TEST_CASE("a learning rate that is one in a hundred off shows in the states") {
