@@ -6,8 +6,6 @@
 #include <charconv>
 #include <cmath>
 
-#include "core/support/suggest.h"
-
 namespace expgraph {
 namespace {
 
@@ -99,17 +97,7 @@ Attributes typed_attributes(const SpecNode& node, const OpSchema& op) {
   Attributes given;
   for (const AttributeSpec& attribute : node.attributes) {
     const AttributeSchema* schema = op.find_attribute(attribute.name);
-    if (schema == nullptr) {
-      std::vector<std::string> names;
-      for (const AttributeSchema& known : op.attributes) names.emplace_back(known.name);
-      Error error(fmt::format("op '{}' has no attribute '{}'", op.name, attribute.name),
-                  attribute.where);
-      const std::string hint = did_you_mean(attribute.name, names);
-      error.note(!hint.empty()   ? hint
-                 : names.empty() ? fmt::format("'{}' has no attributes", op.name)
-                                 : fmt::format("it has {}", fmt::join(names, ", ")));
-      throw error;
-    }
+    EXPGRAPH_CHECK(schema != nullptr);  // the language has checked names of attributes
     given.set(attribute.name, typed_value(op, *schema, attribute.value));
   }
   return complete_attributes(op, std::move(given), [&](std::string_view name) {
