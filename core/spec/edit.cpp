@@ -216,19 +216,29 @@ class Editor {
             fmt::format("'{}' evaluates '{}', which cannot be removed", node.path, node.evaluates));
       }
       for_each_reference(node, [&](std::string& path) {
-        while (is_gone(path, paths)) {
-          const auto found = first_input.find(path);
-          if (found == first_input.end()) {
-            throw Error(fmt::format("'{}' reads '{}', which would be gone", node.path, path));
-          }
-          if (found->second.empty()) {
-            throw Error(fmt::format("'{}' has no input that its reader '{}' could take",
-                                    found->first, node.path));
-          }
-          path = found->second;
-        }
+        path = read_instead(path, node.path, paths, first_input);
       });
     }
+    if (spec_.is_network) {
+      spec_.output = read_instead(spec_.output, spec_.name, paths, first_input);
+    }
+  }
+
+  /// What `reader` reads once `paths` are gone.
+  static std::string read_instead(std::string path, const std::string& reader,
+                                  const std::set<std::string>& paths,
+                                  const std::unordered_map<std::string, std::string>& first_input) {
+    while (is_gone(path, paths)) {
+      const auto found = first_input.find(path);
+      if (found == first_input.end()) {
+        throw Error(fmt::format("'{}' reads '{}', which would be gone", reader, path));
+      }
+      if (found->second.empty()) {
+        throw Error(fmt::format("'{}' has no input that its reader '{}' could take", path, reader));
+      }
+      path = found->second;
+    }
+    return path;
   }
 
   std::set<std::string> empty_groups() const {
@@ -237,7 +247,7 @@ class Editor {
     std::set<std::string> empty;
     for (const SpecNode& node : spec_.nodes) {
       if (!node.is_group || !node.evaluates.empty() || parents.contains(node.path)) continue;
-      if (parent_path(node.path).empty()) {
+      if (!spec_.is_network && parent_path(node.path).empty()) {
         throw Error(fmt::format("nothing would be left of '{}'", node.path));
       }
       empty.insert(node.path);
@@ -273,7 +283,8 @@ class Editor {
       }
       first.inputs = {anchor.inputs[0]};
     } else if (!feeds_next(anchor)) {
-      first = {{}, fmt::format("'{}' before it is a {}", last_component(path), anchor.op)};
+      first = {{},
+               fmt::format("'{}' ({}) before it is no default", last_component(path), anchor.op)};
     }
     DefaultInputs last;
     const std::vector<SpecNode> made = expand([&](Expander& expander, Frame& frame) {
@@ -305,6 +316,7 @@ class Editor {
         if (path == anchor) path = last;
       });
     }
+    if (!before && spec_.is_network && spec_.output == anchor) spec_.output = last;
   }
 
   void run(const RewireEdit& edit) {
@@ -341,6 +353,7 @@ class Editor {
     std::vector<std::string> known = {"output"};
     if (node.is_group && entry.key == "output") {
       node.output = reference(entry.value, node.path).path;
+      node.target_where = entry.value.where;
       return;
     }
     if (!node.is_group) {

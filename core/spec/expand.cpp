@@ -15,7 +15,7 @@
 namespace expgraph {
 namespace {
 
-constexpr size_t kMaxNodes = 100'000;
+constexpr size_t kMaxNodes = 20'000;
 constexpr size_t kMaxValues = 1'000'000;
 constexpr ptrdiff_t kMaxDepth = 64;
 constexpr size_t kMaxParameters = 256;
@@ -201,8 +201,8 @@ DefaultInputs Expander::expand_op(const std::string& path, const std::string& op
     if (known.variadic) {
       node.inputs = std::move(references);
     } else if (references.size() > known.inputs.size()) {
-      throw Error(fmt::format("{} takes at most {} inputs, got {}", op, known.inputs.size(),
-                              references.size()),
+      throw Error(fmt::format("{} takes at most {} {}, got {}", op, known.inputs.size(),
+                              known.inputs.size() == 1 ? "input" : "inputs", references.size()),
                   inputs->where);
     } else {
       for (size_t k = 0; k < references.size(); ++k) take_input(k, std::move(references[k]));
@@ -240,7 +240,7 @@ DefaultInputs Expander::expand_op(const std::string& path, const std::string& op
   node.chain = frame.chain;
   add(std::move(node));
   if (known.feeds_next && !known.outputs.empty()) return {{{path, where}}, ""};
-  return {{}, fmt::format("'{}' before it is a {}", name, op)};
+  return {{}, fmt::format("'{}' ({}) before it is no default", name, op)};
 }
 
 void Expander::set_attribute(SpecNode& node, const yaml::Entry& entry, Frame& frame) {
@@ -304,6 +304,7 @@ DefaultInputs Expander::expand_evaluation(const std::string& path, const yaml::V
   const Reference target =
       read_reference(*body.find("evaluate"), std::string(parent_path(path)), frame);
   draft.node.evaluates = target.path;
+  draft.node.target_where = target.where;
   if (draft.node.inputs.empty()) {
     if (draft.defaults.inputs.empty()) no_default(path, draft.defaults, where);
     draft.node.inputs = {draft.defaults.inputs[0]};
@@ -387,15 +388,17 @@ void Expander::fill_group(size_t group, const yaml::Value& nodes, const yaml::Va
     throw Error(fmt::format("groups nested deeper than {} levels", kMaxDepth), where);
   }
   expand_nodes(nodes, path, std::move(first), frame);
-  drafts_[group].node.output = find_output(path, group + 1, output, where, frame);
+  const Reference value = find_output(path, group + 1, output, where, frame);
+  drafts_[group].node.output = value.path;
+  drafts_[group].node.target_where = value.where;
 }
 
 /// The value that a group stands for: what `output` says, else its last member.
-std::string Expander::find_output(const std::string& group, size_t first_draft,
-                                  const yaml::Value* output, const Location& where, Frame& frame) {
-  if (output != nullptr) return read_reference(*output, group, frame).path;
+Reference Expander::find_output(const std::string& group, size_t first_draft,
+                                const yaml::Value* output, const Location& where, Frame& frame) {
+  if (output != nullptr) return read_reference(*output, group, frame);
   for (size_t i = drafts_.size(); i-- > first_draft;) {
-    if (parent_path(drafts_[i].node.path) == group) return drafts_[i].node.path;
+    if (parent_path(drafts_[i].node.path) == group) return {drafts_[i].node.path, {}};
   }
   throw Error(group.empty() ? "the network has no nodes"
                             : fmt::format("group '{}' has no nodes", last_component(group)),
@@ -405,7 +408,7 @@ std::string Expander::find_output(const std::string& group, size_t first_draft,
 std::string Expander::expand_root(const yaml::Value& nodes, const yaml::Value* output,
                                   const Location& where, Frame& frame) {
   expand_nodes(nodes, "", {{{"in", where}}, ""}, frame);
-  return find_output("", 0, output, where, frame);
+  return find_output("", 0, output, where, frame).path;
 }
 
 std::vector<Reference> Expander::read_inputs(const yaml::Value& value, const std::string& group,

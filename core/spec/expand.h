@@ -70,8 +70,8 @@ class Expander {
                                   const Location& where, DefaultInputs previous, Frame& frame);
   void fill_group(size_t group, const yaml::Value& nodes, const yaml::Value* output,
                   DefaultInputs first, Frame& frame);
-  std::string find_output(const std::string& group, size_t first_draft, const yaml::Value* output,
-                          const Location& where, Frame& frame);
+  Reference find_output(const std::string& group, size_t first_draft, const yaml::Value* output,
+                        const Location& where, Frame& frame);
   size_t open_group(const std::string& path, const yaml::Value& body, const Location& where,
                     DefaultInputs previous, Frame& frame);
   void set_attribute(SpecNode& node, const yaml::Entry& entry, Frame& frame);

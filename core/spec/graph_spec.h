@@ -65,6 +65,7 @@ struct SpecNode {
   std::string evaluates;  ///< group of `evaluate: path`: full path of the group that it
                           ///< runs again in evaluation mode, sharing its states
   Location where;
+  Location target_where;  ///< of what `output` or `evaluates` says; nowhere when nothing does
   BlockChain chain;
 
   const AttributeSpec* find(std::string_view name) const;

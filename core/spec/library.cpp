@@ -41,7 +41,12 @@ const Scope& Library::scope(const yaml::Value& document) {
     if (blocks->is_mapping()) {
       define(scope, *blocks);
     } else {
-      for (const yaml::Value& item : yaml::require_sequence(*blocks, "'blocks'").items) {
+      if (!blocks->is_sequence()) {
+        throw Error(fmt::format("'blocks' must be a list of files or a mapping of blocks, got {}",
+                                yaml::describe(*blocks)),
+                    blocks->where);
+      }
+      for (const yaml::Value& item : blocks->items) {
         if (item.is_mapping()) {
           define(scope, item);
           continue;

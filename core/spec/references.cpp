@@ -63,16 +63,20 @@ class Checker {
     if (!node.evaluates.empty()) {
       check_evaluation(node);
     } else if (node.is_group) {
-      link(node, i * 2, {node.output, node.where}, false);
+      link(node, i * 2, {node.output, place_of_target(node)}, false);
     }
+  }
+
+  static const Location& place_of_target(const SpecNode& node) {
+    return node.target_where ? node.target_where : node.where;
   }
 
   void check_evaluation(const SpecNode& node) const {
     const SpecNode* target = spec_.find(node.evaluates);
-    if (target == nullptr) unknown(node, {node.evaluates, node.where});
+    if (target == nullptr) unknown(node, {node.evaluates, place_of_target(node)});
     if (!target->is_group || !target->evaluates.empty()) {
       Error error(fmt::format("'{}' is not a group that could be evaluated", node.evaluates),
-                  node.where);
+                  place_of_target(node));
       throw note_chain(error, node.chain);
     }
   }
@@ -97,11 +101,12 @@ class Checker {
     const std::string shown = relative_path(reference.path, group);
     std::vector<std::string> names;
     for (const SpecNode& other : spec_.nodes) {
-      names.push_back(relative_path(other.path, group));
+      const std::string name = relative_path(other.path, group);
+      names.push_back(name);
       if (other.is_group) continue;
-      for (const std::string& output : ops_.ops.find(other.op)->second.outputs) {
-        names.push_back(fmt::format("{}/{}", names.back(), output));
-        if (op_has_one_output(other)) names.pop_back();
+      const auto& outputs = ops_.ops.find(other.op)->second.outputs;
+      for (size_t k = 0; outputs.size() > 1 && k < outputs.size(); ++k) {
+        names.push_back(fmt::format("{}/{}", name, outputs[k]));
       }
     }
     Error error(fmt::format("'{}' names no value: there is no '{}'", shown, reference.path),
@@ -109,10 +114,6 @@ class Checker {
     const std::string near = did_you_mean(shown, names);
     if (!near.empty()) error.note(near);
     throw note_chain(error, node.chain);
-  }
-
-  bool op_has_one_output(const SpecNode& node) const {
-    return ops_.ops.find(node.op)->second.outputs.size() == 1;
   }
 
   /// Depth-first search without recursion: a graph may be as deep as it is long.

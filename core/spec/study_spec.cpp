@@ -17,20 +17,9 @@ namespace {
 
 /// "name=value" of --set as a key and a value that point into the words of the command line.
 yaml::Entry read_override(const std::string& name, const std::string& value) {
-  // The value is read by itself, padded so that its columns are those of the whole text.
-  yaml::Value parsed = yaml::parse(
-      std::make_shared<SourceText>(SourceText{"--set", std::string(name.size() + 1, ' ') + value}));
-  const auto whole = std::make_shared<SourceText>(SourceText{"--set", name + "=" + value});
-  const auto relocate = [&whole](const auto& self, yaml::Value& v) -> void {
-    v.where.source = whole;
-    for (yaml::Value& item : v.items) self(self, item);
-    for (yaml::Entry& entry : v.entries) {
-      entry.where.source = whole;
-      self(self, entry.value);
-    }
-  };
-  relocate(relocate, parsed);
-  const Location where{whole, 1, 1, static_cast<int>(name.size())};
+  const auto source = std::make_shared<SourceText>(SourceText{"--set", name + "=" + value});
+  const Location where{source, 1, 1, static_cast<int>(name.size())};
+  yaml::Value parsed = yaml::parse(source, {}, name.size() + 1);
   if (parsed.is_null()) {
     throw Error(fmt::format("'{}' has no value", name), where, ExitCode::usage);
   }
@@ -161,7 +150,9 @@ class StudyReader {
     if (std::find(names.begin(), names.end(), parameter.name) == names.end()) {
       Error error(fmt::format("{} '{}'", complaint, parameter.name), parameter.where, code);
       const std::string hint = did_you_mean(parameter.name, names);
-      throw error.note(hint.empty() ? fmt::format("there are {}", fmt::join(names, ", ")) : hint);
+      throw error.note(!hint.empty()   ? hint
+                       : names.empty() ? "the pipeline has no parameters"
+                                       : fmt::format("there are {}", fmt::join(names, ", ")));
     }
     const auto found = std::find_if(parameters.begin(), parameters.end(),
                                     [&](const auto& p) { return p.name == parameter.name; });
@@ -290,34 +281,12 @@ class StudyReader {
       result.base = points_[base].name;
       result.changes = diff(specs[base], specs.back());
     }
-    for (const Expectation& expectation : point.expect) {
-      check_metric(expectation, point, result.spec);
-    }
     if (!assignments_.empty()) {
       const NamedEdits none;
       const EditScope scope{none, library_.scope(document_), library_, ops_};
       result.spec = apply_edits(std::move(result.spec), read_edits(make_set(assignments_)), scope);
     }
     return result;
-  }
-
-  static void check_metric(const Expectation& expectation, const Point& point,
-                           const FlatSpec& spec) {
-    using Kind = Expectation::Kind;
-    const bool compares = expectation.kind == Kind::up || expectation.kind == Kind::down ||
-                          expectation.kind == Kind::same;
-    if (compares && point.base < 0) {
-      throw Error("the first variant has nothing to be compared with", expectation.where);
-    }
-    const SpecNode* node = spec.find(expectation.metric);
-    if (node != nullptr && !node->is_group) return;
-    Error error(fmt::format("there is no metric '{}'", expectation.metric), expectation.where);
-    std::vector<std::string> names;
-    for (const SpecNode& other : spec.nodes) {
-      if (!other.is_group) names.push_back(other.path);
-    }
-    const std::string hint = did_you_mean(expectation.metric, names);
-    throw hint.empty() ? error : error.note(hint);
   }
 
   /// The unedited pipeline under some parameters, and what edits see of them.

@@ -21,7 +21,8 @@ constexpr int kMaxMarked = 200;
 
 /// Number of bytes that the token at `text` marks on its line.
 int token_length(std::string_view text) {
-  text = text.substr(0, std::min<size_t>(text.find_first_of("\r\n"), kMaxMarked));
+  text = text.substr(0, kMaxMarked);  // first: the rest of a line may be megabytes
+  text = text.substr(0, text.find_first_of("\r\n"));
   if (text.empty()) return 1;
   const char first = text[0];
   if (first == '"' || first == '\'') {
@@ -42,7 +43,7 @@ int token_length(std::string_view text) {
 
 /// Says it in the words of the language where yaml-cpp speaks of its own tokens.
 std::string clearer(const std::string& message) {
-  static const std::array<std::pair<std::string_view, std::string_view>, 13> table = {{
+  static const std::array<std::pair<std::string_view, std::string_view>, 12> table = {{
       {"end of map not found", "expected a key of this mapping (mind the indentation)"},
       {"end of sequence not found", "expected '- ' or the end of this list (mind the indentation)"},
       {"end of map flow not found", "expected ',' or '}'"},
@@ -52,7 +53,6 @@ std::string clearer(const std::string& message) {
       {"illegal block entry", "unexpected '- '"},
       {"illegal flow end", "unexpected closing bracket"},
       {"illegal EOF in scalar", "text without a closing quote"},
-      {"illegal tab when looking for indentation", "tab in the indentation, use spaces"},
       {"unknown token", "unexpected character"},
       {"the referenced anchor is not defined", "alias without an anchor"},
       {"alias not found after *",
@@ -71,6 +71,10 @@ int height_of(const Value& value) {
   return height + 1;
 }
 
+[[noreturn]] void too_deep(const Limits& limits, const Location& where) {
+  throw Error(fmt::format("nested deeper than {} levels", limits.depth), where);
+}
+
 class Builder : public YAML::EventHandler {
  public:
   Builder(std::shared_ptr<const SourceText> source, const Limits& limits)
@@ -81,10 +85,20 @@ class Builder : public YAML::EventHandler {
   Value take() { return std::move(root_); }
 
   Location location(const YAML::Mark& mark) const {
-    if (mark.is_null()) return {source_, 1, 1, 1};
     const std::string_view text = source_->text;
+    if (mark.is_null()) return end_of_text();
     const auto start = std::min(static_cast<size_t>(std::max(mark.pos, 0)), text.size());
     return {source_, mark.line + 1, mark.column + 1, token_length(text.substr(start))};
+  }
+
+  /// The last character that is no blank.
+  Location end_of_text() const {
+    const std::string_view text = source_->text;
+    const size_t last = text.find_last_not_of(" \t\r\n");
+    if (last == std::string_view::npos) return {source_, 1, 1, 1};
+    const size_t line_start = text.rfind('\n', last) + 1;  // npos + 1 is 0
+    const auto line = std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(last), '\n');
+    return {source_, static_cast<int>(line) + 1, static_cast<int>(last - line_start) + 1, 1};
   }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
@@ -109,7 +123,7 @@ class Builder : public YAML::EventHandler {
     if (found == anchors_.end()) throw Error("alias stands within its own anchor", where);
     count(count_values(found->second), where);
     if (static_cast<int>(stack_.size()) + height_of(found->second) > limits_.depth) {
-      too_deep(where);
+      too_deep(limits_, where);
     }
     Value value = found->second;
     value.where = where;
@@ -124,6 +138,7 @@ class Builder : public YAML::EventHandler {
     refuse_tag(tag, value.where);
     value.scalar = text;
     value.quoted = tag == "!";
+    if (value.quoted) check_quotes(mark, value.where);
     if (!value.quoted && text.find('\n') == std::string::npos) {
       const size_t start = static_cast<size_t>(std::max(mark.pos, 0));
       if (source_->text.compare(start, text.size(), text) == 0 && !text.empty()) {
@@ -158,10 +173,6 @@ class Builder : public YAML::EventHandler {
     return !stack_.empty() && stack_.back().value.is_mapping() && !stack_.back().has_key;
   }
 
-  [[noreturn]] void too_deep(const Location& where) const {
-    throw Error(fmt::format("nested deeper than {} levels", limits_.depth), where);
-  }
-
   void count(size_t values, const Location& where) {
     values_ += values;
     if (values_ > limits_.values) {
@@ -170,10 +181,36 @@ class Builder : public YAML::EventHandler {
     }
   }
 
-  static void refuse_tag(const std::string& tag, const Location& where) {
-    if (tag != "?" && tag != "!" && !tag.empty()) {
-      throw Error(fmt::format("tag '{}': the language has no tags", tag), where);
+  /// yaml-cpp lets a quoted text end with the file.
+  void check_quotes(const YAML::Mark& mark, const Location& where) const {
+    const std::string_view text = source_->text;
+    const auto start = static_cast<size_t>(mark.pos);
+    const char quote = start < text.size() ? text[start] : ' ';
+    if (quote != '"' && quote != '\'') return;
+    size_t end = start + 1;
+    while (end < text.size() && text[end] != quote) {
+      end += quote == '"' && text[end] == '\\' ? 2 : 1;
     }
+    if (end >= text.size()) throw Error("text without a closing quote", where);
+  }
+
+  static void refuse_tag(const std::string& tag, const Location& where) {
+    if (tag != "?" && tag != "!" && !tag.empty()) throw Error("the language has no tags", where);
+  }
+
+  /// yaml-cpp takes a bracket that is never closed for the start of a key.
+  [[noreturn]] void refuse_key(const YAML::Mark& mark, const Location& where) const {
+    const std::string_view text = source_->text;
+    const auto start = static_cast<size_t>(mark.pos);
+    const char bracket = start < text.size() ? text[start] : ' ';
+    const char closing = bracket == '[' ? ']' : bracket == '{' ? '}' : ' ';
+    const auto opened = std::count(text.begin() + mark.pos, text.end(), bracket);
+    const auto closed = std::count(text.begin() + mark.pos, text.end(), closing);
+    if (closing != ' ' && closed < opened) {
+      throw Error(fmt::format("'{}' is never closed", bracket),
+                  {source_, where.line, where.column});
+    }
+    throw Error("a key must be a word", where);
   }
 
   void open(Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
@@ -181,8 +218,8 @@ class Builder : public YAML::EventHandler {
     frame.value.kind = kind;
     frame.value.where = location(mark);
     refuse_tag(tag, frame.value.where);
-    if (wants_key()) throw Error("a key must be a word", frame.value.where);
-    if (static_cast<int>(stack_.size()) >= limits_.depth) too_deep(frame.value.where);
+    if (wants_key()) refuse_key(mark, frame.value.where);
+    if (static_cast<int>(stack_.size()) >= limits_.depth) too_deep(limits_, frame.value.where);
     count(1, frame.value.where);
     frame.anchor = anchor;
     stack_.push_back(std::move(frame));
@@ -258,18 +295,31 @@ size_t character_length(std::string_view text) {
   return length;
 }
 
-/// yaml-cpp guesses other encodings and lets control bytes pass.
-void check_bytes(const std::shared_ptr<const SourceText>& source) {
+/// yaml-cpp guesses other encodings, lets control bytes pass, and takes a long run of opening
+/// brackets for a key.
+void check_bytes(const std::shared_ptr<const SourceText>& source, const Limits& limits) {
   const std::string_view text = source->text;
   int line = 1;
   size_t line_start = 0;
+  int opened = 0;
   for (size_t i = 0; i < text.size();) {
     const auto byte = static_cast<unsigned char>(text[i]);
     const size_t length = character_length(text.substr(i));
     const bool control = (byte < 0x20 && byte != '\n' && byte != '\r' && byte != '\t');
+    const auto here = [&] {
+      return Location{source, line, static_cast<int>(i - line_start) + 1, 1};
+    };
     if (length == 0 || control || byte == 0x7f) {
-      throw Error(fmt::format("byte 0x{:02x} is not text in UTF-8", byte),
-                  {source, line, static_cast<int>(i - line_start) + 1, 1});
+      throw Error(fmt::format("byte 0x{:02x} is not text in UTF-8", byte), here());
+    }
+    if (byte == '\t' &&
+        text.substr(line_start, i - line_start).find_first_not_of(' ') == std::string_view::npos) {
+      throw Error("tab in the indentation, use spaces", here());
+    }
+    if (byte == '[' || byte == '{') {
+      if (++opened > limits.depth) too_deep(limits, here());
+    } else if (byte > ' ') {
+      opened = 0;
     }
     i += length;
     if (byte == '\n') {
@@ -281,16 +331,17 @@ void check_bytes(const std::shared_ptr<const SourceText>& source) {
 
 }  // namespace
 
-Value parse(std::shared_ptr<const SourceText> source, const Limits& limits) {
+Value parse(std::shared_ptr<const SourceText> source, const Limits& limits, size_t start) {
   if (source->text.size() > limits.bytes) {
     throw Error(
         fmt::format("text has {} bytes, the limit is {}", source->text.size(), limits.bytes),
         {source, 1, 1, 1});
   }
-  check_bytes(source);
+  check_bytes(source, limits);
   Builder builder(source, limits);
   try {
-    std::istringstream stream(source->text);
+    // Blanks in place of what is skipped keep the marks of yaml-cpp true.
+    std::istringstream stream(std::string(start, ' ') + source->text.substr(start));
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }

@@ -48,8 +48,8 @@ struct Limits {
   size_t values = 200'000;  ///< after aliases are expanded
 };
 
-/// One document. Throws Error at line and column.
-Value parse(std::shared_ptr<const SourceText> source, const Limits& limits = {});
+/// One document, which begins at byte `start` of the text. Throws Error at line and column.
+Value parse(std::shared_ptr<const SourceText> source, const Limits& limits = {}, size_t start = 0);
 /// Reads a file (size checked first) and parses it. A file that is not there is an Error at
 /// `asked_at`.
 Value parse_file(const std::string& path, const Location& asked_at = {}, const Limits& limits = {});

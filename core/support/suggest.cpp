@@ -51,7 +51,7 @@ std::vector<std::string> nearest(std::string_view name, const std::vector<std::s
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> out;
   for (auto& [distance, candidate] : found) {
-    if (out.size() == limit) break;
+    if (out.size() == limit || distance > found.front().first + 1) break;
     if (std::find(out.begin(), out.end(), candidate) == out.end()) out.push_back(candidate);
   }
   return out;
