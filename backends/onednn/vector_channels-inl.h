@@ -24,98 +24,147 @@ using I = hn::RebindToSigned<F>;
 constexpr F f32;
 constexpr I i32;
 
-/// A vector of consecutive channels of a pixel: a whole one, or the last few (`count`).
-template <bool kWhole>
+/// kVectors vectors of consecutive channels of a pixel: whole ones, or one of the last few channels
+/// (`count`).
+template <int kVectors, bool kWhole>
 struct Channels {
   int64_t first;
   size_t count;
 
+  static HWY_INLINE int64_t lanes() { return static_cast<int64_t>(hn::Lanes(f32)); }
   /// Where channel `first` of the tile's first pixel lies.
   template <typename T>
   HWY_INLINE T* of(const TileOf<T>& tile) const {
     return tile.data + first / kBlock * tile.block + first % kBlock;
   }
-  HWY_INLINE V load(const float* from) const {
+  /// Vector v at a pixel.
+  HWY_INLINE V load(const float* from, int v = 0) const {
+    from += v * lanes();
     if constexpr (kWhole) return hn::LoadU(f32, from);
-    HWY_ALIGN float lanes[kBlock] = {};
-    std::memcpy(lanes, from, count * sizeof(float));
-    return hn::Load(f32, lanes);
+    HWY_ALIGN float values[kBlock] = {};
+    std::memcpy(values, from, count * sizeof(float));
+    return hn::Load(f32, values);
   }
-  HWY_INLINE void store(V v, float* to) const {
-    if constexpr (kWhole) return hn::StoreU(v, f32, to);
-    HWY_ALIGN float lanes[kBlock];
-    hn::Store(v, f32, lanes);
-    std::memcpy(to, lanes, count * sizeof(float));
+  HWY_INLINE void store(V value, float* to, int v = 0) const {
+    to += v * lanes();
+    if constexpr (kWhole) return hn::StoreU(value, f32, to);
+    HWY_ALIGN float values[kBlock];
+    hn::Store(value, f32, values);
+    std::memcpy(to, values, count * sizeof(float));
   }
-  HWY_INLINE V parameter(const float* per_channel) const { return load(per_channel + first); }
+  HWY_INLINE V parameter(const float* per_channel, int v = 0) const {
+    return load(per_channel + first, v);
+  }
 
   /// Adds to doubles per channel.
-  HWY_INLINE void accumulate(V v, double* per_channel) const {
-    HWY_ALIGN float lanes[kBlock];
-    hn::Store(v, f32, lanes);
-    for (size_t k = 0; k < count; ++k) per_channel[static_cast<size_t>(first) + k] += lanes[k];
+  HWY_INLINE void accumulate(V value, double* per_channel, int v = 0) const {
+    double* to = per_channel + first + v * lanes();
+#if HWY_TARGET != HWY_SCALAR  // whose vectors have no halves
+    if constexpr (kWhole) {
+      const hn::Half<F> half;
+      const hn::Rebind<double, hn::Half<F>> f64;
+      double* high = to + hn::Lanes(f64);
+      const auto low_part = hn::PromoteTo(f64, hn::LowerHalf(half, value));
+      const auto high_part = hn::PromoteTo(f64, hn::UpperHalf(half, value));
+      hn::StoreU(hn::Add(hn::LoadU(f64, to), low_part), f64, to);
+      hn::StoreU(hn::Add(hn::LoadU(f64, high), high_part), f64, high);
+      return;
+    }
+#endif
+    HWY_ALIGN float values[kBlock];
+    hn::Store(value, f32, values);
+    for (size_t k = 0; k < count; ++k) to[k] += values[k];
   }
 
-  HWY_INLINE hn::Vec<I> load_index(const IndexTile& tile, int64_t pixel) const {
-    const int64_t at = first / kBlock * tile.block + first % kBlock + pixel * tile.pixel;
-    HWY_ALIGN int32_t lanes[kBlock] = {};
+  HWY_INLINE hn::Vec<I> load_index(const IndexTile& tile, int64_t pixel, int v = 0) const {
+    const int64_t at = offset(tile, pixel, v);
+    HWY_ALIGN int32_t values[kBlock] = {};
     if (tile.wide) {
-      std::memcpy(lanes, static_cast<const int32_t*>(tile.data) + at, count * sizeof(int32_t));
-      return hn::Load(i32, lanes);
+      std::memcpy(values, static_cast<const int32_t*>(tile.data) + at, count * sizeof(int32_t));
+      return hn::Load(i32, values);
     }
     const uint8_t* bytes = static_cast<const uint8_t*>(tile.data) + at;
     const hn::Rebind<uint8_t, I> u8;
     if constexpr (kWhole) return hn::PromoteTo(i32, hn::LoadU(u8, bytes));
-    for (size_t k = 0; k < count; ++k) lanes[k] = bytes[k];
-    return hn::Load(i32, lanes);
+    for (size_t k = 0; k < count; ++k) values[k] = bytes[k];
+    return hn::Load(i32, values);
   }
-  HWY_INLINE void store_index(hn::Vec<I> v, const IndexTile& tile, int64_t pixel) const {
-    const int64_t at = first / kBlock * tile.block + first % kBlock + pixel * tile.pixel;
+  HWY_INLINE void store_index(hn::Vec<I> value, const IndexTile& tile, int64_t pixel,
+                              int v = 0) const {
+    const int64_t at = offset(tile, pixel, v);
     const hn::Rebind<uint8_t, I> u8;
     if (kWhole && !tile.wide)
-      return hn::StoreU(hn::DemoteTo(u8, v), u8, static_cast<uint8_t*>(tile.data) + at);
-    HWY_ALIGN int32_t lanes[kBlock];
-    hn::Store(v, i32, lanes);
+      return hn::StoreU(hn::DemoteTo(u8, value), u8, static_cast<uint8_t*>(tile.data) + at);
+    HWY_ALIGN int32_t values[kBlock];
+    hn::Store(value, i32, values);
     for (size_t k = 0; k < count; ++k) {
       if (tile.wide)
-        static_cast<int32_t*>(tile.data)[at + static_cast<int64_t>(k)] = lanes[k];
+        static_cast<int32_t*>(tile.data)[at + static_cast<int64_t>(k)] = values[k];
       else
         static_cast<uint8_t*>(tile.data)[at + static_cast<int64_t>(k)] =
-            static_cast<uint8_t>(lanes[k]);
+            static_cast<uint8_t>(values[k]);
     }
+  }
+
+ private:
+  HWY_INLINE int64_t offset(const IndexTile& tile, int64_t pixel, int v) const {
+    return first / kBlock * tile.block + first % kBlock + pixel * tile.pixel + v * lanes();
   }
 };
 
-/// body.run(Channels) for every vector of channels. A vector never crosses a block of 16.
+/// body.run(Channels) for the channels from `first` on: one vector at a time, none of which
+/// crosses a block of 16.
 template <typename Body>
-HWY_INLINE void for_channels(int64_t channels, const Body& body) {
+HWY_INLINE void for_channels(int64_t channels, const Body& body, int64_t first = 0) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(f32));
-  int64_t first = 0;
   for (; first + lanes <= channels; first += lanes)
-    body.run(Channels<true>{first, static_cast<size_t>(lanes)});
-  if (first < channels) body.run(Channels<false>{first, static_cast<size_t>(channels - first)});
+    body.run(Channels<1, true>{first, static_cast<size_t>(lanes)});
+  if (first < channels) body.run(Channels<1, false>{first, static_cast<size_t>(channels - first)});
 }
 
-/// An Affine, for one vector of channels.
-template <bool kWhole>
+/// The same by several vectors at a time where every tile has its channels side by side, so that
+/// memory is read in longer runs.
+template <typename Body>
+HWY_INLINE void for_wide_channels(int64_t channels, bool side_by_side, const Body& body) {
+  constexpr int kVectors = HWY_TARGET <= HWY_AVX3 ? 4 : 2;  // as many as there are registers for
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(f32));
+  int64_t first = 0;
+  if (side_by_side)
+    for (; first + kVectors * lanes <= channels; first += kVectors * lanes)
+      body.run(Channels<kVectors, true>{first, static_cast<size_t>(lanes)});
+  for_channels(channels, body, first);
+}
+
+template <typename... Tiles>
+bool side_by_side(const Tiles&... tiles) {
+  return ((tiles.data == nullptr || tiles.block == kBlock) && ...);
+}
+
+/// An Affine, for some vectors of channels.
+template <int kVectors>
 struct AffineOf {
-  HWY_INLINE AffineOf(const Channels<kWhole>& at, const Affine& affine)
-      : a(affine.a ? at.parameter(affine.a) : hn::Set(f32, 1)),
-        mean(affine.a ? at.parameter(affine.mean) : hn::Zero(f32)),
-        b(affine.a ? at.parameter(affine.b) : hn::Zero(f32)) {}
-  HWY_INLINE V operator()(V x) const { return hn::MulAdd(a, hn::Sub(x, mean), b); }
-  V a, mean, b;
+  template <typename At>
+  HWY_INLINE AffineOf(const At& at, const Affine& affine) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      a[v] = affine.a ? at.parameter(affine.a, v) : hn::Set(f32, 1);
+      mean[v] = affine.a ? at.parameter(affine.mean, v) : hn::Zero(f32);
+      b[v] = affine.a ? at.parameter(affine.b, v) : hn::Zero(f32);
+    }
+  }
+  HWY_INLINE V operator()(V x, int v) const { return hn::MulAdd(a[v], hn::Sub(x, mean[v]), b[v]); }
+  V a[kVectors], mean[kVectors], b[kVectors];
 };
 
 /// The larger of v and 0; a NaN stays.
 HWY_INLINE V relu_of(V v) { return hn::IfThenElse(hn::Lt(v, hn::Zero(f32)), hn::Zero(f32), v); }
 
 /// A gradient at one pixel.
-template <bool kWhole>
-HWY_INLINE V gradient_at(const Channels<kWhole>& at, const float* dy, const float* y) {
-  const V g = at.load(dy);
+template <typename At>
+HWY_INLINE V gradient_at(const At& at, const float* dy, const float* y, int v = 0) {
+  const V g = at.load(dy, v);
   if (y == nullptr) return g;
-  return hn::IfThenElseZero(hn::Gt(at.load(y), hn::Zero(f32)), g);
+  return hn::IfThenElseZero(hn::Gt(at.load(y, v), hn::Zero(f32)), g);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -13,8 +13,8 @@ namespace HWY_NAMESPACE {
 struct Relu {
   const float* x;
   float* y;
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     at.store(relu_of(at.load(x + at.first)), y + at.first);
   }
 };
@@ -25,8 +25,8 @@ struct ReluBackward {
   const float* dy;
   const float* y;
   float* dx;
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     at.store(gradient_at(at, dy + at.first, y + at.first), dx + at.first);
   }
 };
@@ -39,8 +39,8 @@ struct AddTwo {
   const float* x1;
   const float* x2;
   float* y;
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     at.store(hn::Add(at.load(x1 + at.first), at.load(x2 + at.first)), y + at.first);
   }
 };
@@ -53,8 +53,8 @@ struct Scale {
   const float* x;
   V factor;
   float* y;
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     at.store(hn::Mul(at.load(x + at.first), factor), y + at.first);
   }
 };
@@ -72,8 +72,8 @@ struct SgdUpdate {
   V lr, mu, decay;
   bool nesterov;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const V p = at.load(parameter + at.first);
     const V g = hn::MulAdd(decay, p, at.load(gradient + at.first));
     V step = g;

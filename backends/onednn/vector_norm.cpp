@@ -19,37 +19,37 @@ struct AddStatistics {
   double* sum;
   double* squares;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const float* from = at.of(x);
-    const V by = shift ? at.parameter(shift) : hn::Zero(f32);
+    V by[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) by[v] = shift ? at.parameter(shift, v) : hn::Zero(f32);
     for (int64_t begin = 0; begin < pixels; begin += kRun) {
       const int64_t end = HWY_MIN(begin + kRun, pixels);
-      // Two sums each: an addition waits for the one before it.
-      V s0 = hn::Zero(f32), s1 = s0, q0 = s0, q1 = s0;
-      int64_t p = begin;
-      for (; p + 2 <= end; p += 2) {
-        const V d0 = hn::Sub(at.load(from + p * x.pixel), by);
-        const V d1 = hn::Sub(at.load(from + (p + 1) * x.pixel), by);
-        s0 = hn::Add(s0, d0);
-        s1 = hn::Add(s1, d1);
-        q0 = hn::MulAdd(d0, d0, q0);
-        q1 = hn::MulAdd(d1, d1, q1);
+      V s[kVectors], q[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) s[v] = q[v] = hn::Zero(f32);
+      for (int64_t p = begin; p < end; ++p) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          const V d = hn::Sub(at.load(from + p * x.pixel, v), by[v]);
+          s[v] = hn::Add(s[v], d);
+          q[v] = hn::MulAdd(d, d, q[v]);
+        }
       }
-      if (p < end) {
-        const V d = hn::Sub(at.load(from + p * x.pixel), by);
-        s0 = hn::Add(s0, d);
-        q0 = hn::MulAdd(d, d, q0);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        at.accumulate(s[v], sum, v);
+        if (squares) at.accumulate(q[v], squares, v);
       }
-      at.accumulate(hn::Add(s0, s1), sum);
-      if (squares) at.accumulate(hn::Add(q0, q1), squares);
     }
   }
 };
 
 void AddStatisticsTo(ConstTile x, int64_t pixels, int64_t channels, const float* shift, double* sum,
                      double* squares) {
-  for_channels(channels, AddStatistics{x, pixels, shift, sum, squares});
+  for_wide_channels(channels, side_by_side(x), AddStatistics{x, pixels, shift, sum, squares});
 }
 
 struct Apply {
@@ -58,23 +58,27 @@ struct Apply {
   int64_t pixels;
   const Affine& affine;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
-    const AffineOf<kWhole> of(at, affine);
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
+    const AffineOf<kVectors> of(at, affine);
     const float* from = at.of(x);
     float* to = at.of(y);
-    if (affine.relu) {
-      for (int64_t p = 0; p < pixels; ++p)
-        at.store(relu_of(of(at.load(from + p * x.pixel))), to + p * y.pixel);
-    } else {
-      for (int64_t p = 0; p < pixels; ++p)
-        at.store(of(at.load(from + p * x.pixel)), to + p * y.pixel);
-    }
+    const auto pixel = [&](int64_t p, auto relu) HWY_ATTR {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const V value = of(at.load(from + p * x.pixel, v), v);
+        at.store(relu ? relu_of(value) : value, to + p * y.pixel, v);
+      }
+    };
+    if (affine.relu)
+      for (int64_t p = 0; p < pixels; ++p) pixel(p, std::true_type());
+    else
+      for (int64_t p = 0; p < pixels; ++p) pixel(p, std::false_type());
   }
 };
 
 void ApplyAffine(ConstTile x, Tile y, int64_t pixels, int64_t channels, const Affine& affine) {
-  for_channels(channels, Apply{x, y, pixels, affine});
+  for_wide_channels(channels, side_by_side(x, y), Apply{x, y, pixels, affine});
 }
 
 struct AddGradientSums {
@@ -85,29 +89,40 @@ struct AddGradientSums {
   double* sum;
   double* product;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
-    const V m = at.parameter(mean);
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
+    V m[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) m[v] = at.parameter(mean, v);
     const float* dy = at.of(g.dy);
     const float* y = g.y ? at.of(g.y) : nullptr;
     const float* from = at.of(x);
     for (int64_t begin = 0; begin < pixels; begin += kRun) {
       const int64_t end = HWY_MIN(begin + kRun, pixels);
-      V s = hn::Zero(f32), q = s;
+      V s[kVectors], q[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) s[v] = q[v] = hn::Zero(f32);
       for (int64_t p = begin; p < end; ++p) {
-        const V v = gradient_at(at, dy + p * g.dy.pixel, y ? y + p * g.y.pixel : nullptr);
-        s = hn::Add(s, v);
-        q = hn::MulAdd(v, hn::Sub(at.load(from + p * x.pixel), m), q);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          const V d = gradient_at(at, dy + p * g.dy.pixel, y ? y + p * g.y.pixel : nullptr, v);
+          s[v] = hn::Add(s[v], d);
+          q[v] = hn::MulAdd(d, hn::Sub(at.load(from + p * x.pixel, v), m[v]), q[v]);
+        }
       }
-      at.accumulate(s, sum);
-      at.accumulate(q, product);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        at.accumulate(s[v], sum, v);
+        at.accumulate(q[v], product, v);
+      }
     }
   }
 };
 
 void AddGradientSumsTo(const Gradient& g, ConstTile x, int64_t pixels, int64_t channels,
                        const float* mean, double* sum, double* product) {
-  for_channels(channels, AddGradientSums{g, x, pixels, mean, sum, product});
+  for_wide_channels(channels, side_by_side(g.dy, g.y, x),
+                    AddGradientSums{g, x, pixels, mean, sum, product});
 }
 
 struct ApplyNormGradient {
@@ -117,25 +132,35 @@ struct ApplyNormGradient {
   int64_t pixels;
   const NormGradient& norm;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
-    const V a = at.parameter(norm.a), m = at.parameter(norm.mean);
-    const V b = at.parameter(norm.b), c = at.parameter(norm.c);
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
+    V a[kVectors], m[kVectors], b[kVectors], c[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      a[v] = at.parameter(norm.a, v);
+      m[v] = at.parameter(norm.mean, v);
+      b[v] = at.parameter(norm.b, v);
+      c[v] = at.parameter(norm.c, v);
+    }
     const float* dy = at.of(g.dy);
     const float* y = g.y ? at.of(g.y) : nullptr;
     const float* from = at.of(x);
     float* to = at.of(dx);
     for (int64_t p = 0; p < pixels; ++p) {
-      const V v = gradient_at(at, dy + p * g.dy.pixel, y ? y + p * g.y.pixel : nullptr);
-      const V d = hn::Sub(at.load(from + p * x.pixel), m);
-      at.store(hn::MulAdd(a, v, hn::MulAdd(b, d, c)), to + p * dx.pixel);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const V d = gradient_at(at, dy + p * g.dy.pixel, y ? y + p * g.y.pixel : nullptr, v);
+        const V centred = hn::Sub(at.load(from + p * x.pixel, v), m[v]);
+        at.store(hn::MulAdd(a[v], d, hn::MulAdd(b[v], centred, c[v])), to + p * dx.pixel, v);
+      }
     }
   }
 };
 
 void ApplyGradient(const Gradient& g, ConstTile x, Tile dx, int64_t pixels, int64_t channels,
                    const NormGradient& norm) {
-  for_channels(channels, ApplyNormGradient{g, x, dx, pixels, norm});
+  for_wide_channels(channels, side_by_side(g.dy, g.y, x, dx),
+                    ApplyNormGradient{g, x, dx, pixels, norm});
 }
 
 const char* VectorTarget() { return hwy::TargetName(HWY_TARGET); }

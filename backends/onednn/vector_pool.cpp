@@ -29,26 +29,29 @@ struct MaxWindows {
   IndexTile index;
   const Affine& affine;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
-    const AffineOf<kWhole> of(at, affine);
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
+    const AffineOf<kVectors> of(at, affine);
     const Extent<kRows, kColumns> extent(windows);
     for (int64_t o = 0; o < windows.outputs; ++o) {
       const float* corner = at.of(x) + o * windows.stride * x.pixel;
-      V largest = of(at.load(corner));
-      hn::Vec<I> place = hn::Set(i32, static_cast<int32_t>(windows.first_index));
-      for (int64_t r = 0; r < extent.rows; ++r) {
-        for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
-          const V v = of(at.load(corner + (r * windows.width + c) * x.pixel));
-          const auto larger = hn::Or(hn::Gt(v, largest), hn::IsNaN(v));
-          const int64_t here = windows.first_index + r * windows.index_width + c;
-          largest = hn::IfThenElse(larger, v, largest);
-          place = hn::IfThenElse(hn::RebindMask(i32, larger),
-                                 hn::Set(i32, static_cast<int32_t>(here)), place);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        V largest = of(at.load(corner, v), v);
+        hn::Vec<I> place = hn::Set(i32, static_cast<int32_t>(windows.first_index));
+        for (int64_t r = 0; r < extent.rows; ++r) {
+          for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
+            const V value = of(at.load(corner + (r * windows.width + c) * x.pixel, v), v);
+            const auto larger = hn::Or(hn::Gt(value, largest), hn::IsNaN(value));
+            const int64_t here = windows.first_index + r * windows.index_width + c;
+            largest = hn::IfThenElse(larger, value, largest);
+            place = hn::IfThenElse(hn::RebindMask(i32, larger),
+                                   hn::Set(i32, static_cast<int32_t>(here)), place);
+          }
         }
+        if (y) at.store(affine.relu ? relu_of(largest) : largest, at.of(y) + o * y.pixel, v);
+        if (index) at.store_index(place, index, o, v);
       }
-      if (y) at.store(affine.relu ? relu_of(largest) : largest, at.of(y) + o * y.pixel);
-      if (index) at.store_index(place, index, o);
     }
   }
 };
@@ -56,9 +59,11 @@ struct MaxWindows {
 void MaxWindowsOf(ConstTile x, const Windows& windows, Tile y, IndexTile index, int64_t channels,
                   const Affine& affine) {
   if (windows.rows == 2 && windows.columns == 2)
-    for_channels(channels, MaxWindows<2, 2>{x, windows, y, index, affine});
+    for_wide_channels(channels, side_by_side(x, y, index),
+                      MaxWindows<2, 2>{x, windows, y, index, affine});
   else
-    for_channels(channels, MaxWindows<0, 0>{x, windows, y, index, affine});
+    for_wide_channels(channels, side_by_side(x, y, index),
+                      MaxWindows<0, 0>{x, windows, y, index, affine});
 }
 
 template <int64_t kRows, int64_t kColumns>
@@ -71,33 +76,43 @@ struct AddWindowGradientSums {
   double* sum;
   double* product;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
-    const V m = at.parameter(mean);
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
+    V m[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) m[v] = at.parameter(mean, v);
     const Extent<kRows, kColumns> extent(windows);
     const float* dy = at.of(g.dy);
     const float* y = g.y ? at.of(g.y) : nullptr;
     for (int64_t begin = 0; begin < windows.outputs; begin += kRun) {
       const int64_t end = HWY_MIN(begin + kRun, windows.outputs);
-      V s = hn::Zero(f32), q = s;
+      V s[kVectors], q[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) s[v] = q[v] = hn::Zero(f32);
       for (int64_t o = begin; o < end; ++o) {
-        const V v = gradient_at(at, dy + o * g.dy.pixel, y ? y + o * g.y.pixel : nullptr);
-        const hn::Vec<I> place = at.load_index(index, o);
         const float* corner = at.of(x) + o * windows.stride * x.pixel;
-        V taken = at.load(corner);
-        for (int64_t r = 0; r < extent.rows; ++r) {
-          for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
-            const int64_t here = r * windows.index_width + c;
-            const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
-            taken = hn::IfThenElse(hn::RebindMask(f32, is),
-                                   at.load(corner + (r * windows.width + c) * x.pixel), taken);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          const V d = gradient_at(at, dy + o * g.dy.pixel, y ? y + o * g.y.pixel : nullptr, v);
+          const hn::Vec<I> place = at.load_index(index, o, v);
+          V taken = at.load(corner, v);
+          for (int64_t r = 0; r < extent.rows; ++r) {
+            for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
+              const int64_t here = r * windows.index_width + c;
+              const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
+              taken = hn::IfThenElse(hn::RebindMask(f32, is),
+                                     at.load(corner + (r * windows.width + c) * x.pixel, v), taken);
+            }
           }
+          s[v] = hn::Add(s[v], d);
+          q[v] = hn::MulAdd(d, hn::Sub(taken, m[v]), q[v]);
         }
-        s = hn::Add(s, v);
-        q = hn::MulAdd(v, hn::Sub(taken, m), q);
       }
-      at.accumulate(s, sum);
-      at.accumulate(q, product);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        at.accumulate(s[v], sum, v);
+        at.accumulate(q[v], product, v);
+      }
     }
   }
 };
@@ -106,9 +121,11 @@ void AddWindowGradientSumsTo(const Gradient& g, IndexTile index, ConstTile x,
                              const Windows& windows, int64_t channels, const float* mean,
                              double* sum, double* product) {
   if (windows.rows == 2 && windows.columns == 2)
-    for_channels(channels, AddWindowGradientSums<2, 2>{g, index, x, windows, mean, sum, product});
+    for_wide_channels(channels, side_by_side(g.dy, g.y, index, x),
+                      AddWindowGradientSums<2, 2>{g, index, x, windows, mean, sum, product});
   else
-    for_channels(channels, AddWindowGradientSums<0, 0>{g, index, x, windows, mean, sum, product});
+    for_wide_channels(channels, side_by_side(g.dy, g.y, index, x),
+                      AddWindowGradientSums<0, 0>{g, index, x, windows, mean, sum, product});
 }
 
 template <int64_t kRows, int64_t kColumns>
@@ -120,24 +137,34 @@ struct ApplyWindowGradients {
   const Windows& windows;
   const NormGradient& norm;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
-    const V a = at.parameter(norm.a), m = at.parameter(norm.mean);
-    const V b = at.parameter(norm.b), c0 = at.parameter(norm.c);
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
+    V a[kVectors], m[kVectors], b[kVectors], c0[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      a[v] = at.parameter(norm.a, v);
+      m[v] = at.parameter(norm.mean, v);
+      b[v] = at.parameter(norm.b, v);
+      c0[v] = at.parameter(norm.c, v);
+    }
     const Extent<kRows, kColumns> extent(windows);
     const float* dy = at.of(g.dy);
     const float* y = g.y ? at.of(g.y) : nullptr;
     for (int64_t o = 0; o < windows.outputs; ++o) {
-      const V v = gradient_at(at, dy + o * g.dy.pixel, y ? y + o * g.y.pixel : nullptr);
-      const hn::Vec<I> place = at.load_index(index, o);
-      for (int64_t r = 0; r < extent.rows; ++r) {
-        for (int64_t c = 0; c < extent.columns; ++c) {
-          const int64_t pixel = o * windows.stride + r * windows.width + c;
-          const int64_t here = r * windows.index_width + c;
-          const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
-          const V mine = hn::IfThenElseZero(hn::RebindMask(f32, is), v);
-          const V d = hn::Sub(at.load(at.of(x) + pixel * x.pixel), m);
-          at.store(hn::MulAdd(a, mine, hn::MulAdd(b, d, c0)), at.of(dx) + pixel * dx.pixel);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const V d = gradient_at(at, dy + o * g.dy.pixel, y ? y + o * g.y.pixel : nullptr, v);
+        const hn::Vec<I> place = at.load_index(index, o, v);
+        for (int64_t r = 0; r < extent.rows; ++r) {
+          for (int64_t c = 0; c < extent.columns; ++c) {
+            const int64_t pixel = o * windows.stride + r * windows.width + c;
+            const int64_t here = r * windows.index_width + c;
+            const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
+            const V mine = hn::IfThenElseZero(hn::RebindMask(f32, is), d);
+            const V centred = hn::Sub(at.load(at.of(x) + pixel * x.pixel, v), m[v]);
+            at.store(hn::MulAdd(a[v], mine, hn::MulAdd(b[v], centred, c0[v])),
+                     at.of(dx) + pixel * dx.pixel, v);
+          }
         }
       }
     }
@@ -147,9 +174,11 @@ struct ApplyWindowGradients {
 void ApplyWindowGradient(const Gradient& g, IndexTile index, ConstTile x, Tile dx,
                          const Windows& windows, int64_t channels, const NormGradient& norm) {
   if (windows.rows == 2 && windows.columns == 2)
-    for_channels(channels, ApplyWindowGradients<2, 2>{g, index, x, dx, windows, norm});
+    for_wide_channels(channels, side_by_side(g.dy, g.y, index, x, dx),
+                      ApplyWindowGradients<2, 2>{g, index, x, dx, windows, norm});
   else
-    for_channels(channels, ApplyWindowGradients<0, 0>{g, index, x, dx, windows, norm});
+    for_wide_channels(channels, side_by_side(g.dy, g.y, index, x, dx),
+                      ApplyWindowGradients<0, 0>{g, index, x, dx, windows, norm});
 }
 
 }  // namespace HWY_NAMESPACE

@@ -12,9 +12,8 @@ HWY_BEFORE_NAMESPACE();
 namespace expgraph::onednn {
 namespace HWY_NAMESPACE {
 
-template <int kSide, bool kWhole, typename T>
-HWY_INLINE V load_pixel(const Channels<kWhole>& at, const PatchOf<T>& patch, const float* corner,
-                        int r, int c) {
+template <int kSide, typename At, typename T>
+HWY_INLINE V load_pixel(const At& at, const PatchOf<T>& patch, const float* corner, int r, int c) {
   if (!(patch.inside >> (r * kSide + c) & 1)) return hn::Zero(f32);
   return at.load(corner + r * patch.row + c * patch.corner.pixel);
 }
@@ -32,8 +31,8 @@ struct Input {
   float* to;
   int64_t step;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const float* corner = at.of(patch.corner);
     V t00, t01, t02, t03, t10, t11, t12, t13, t20, t21, t22, t23, t30, t31, t32, t33;
     const auto column = [&](int c, V& t0, V& t1, V& t2, V& t3) HWY_ATTR {
@@ -70,8 +69,8 @@ struct OutputGradient {
   float* to;
   int64_t step;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const float* corner = at.of(patch.corner);
     const V d00 = load_pixel<2>(at, patch, corner, 0, 0);
     const V d01 = load_pixel<2>(at, patch, corner, 0, 1);
@@ -103,8 +102,8 @@ struct Output {
   const float* bias;
   const PatchOf<float>& patch;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const V b = bias ? at.parameter(bias) : hn::Zero(f32);
     float* corner = at.of(patch.corner);
     const float* m = from + at.first;
@@ -152,8 +151,8 @@ struct Weights {
   float* u;
   int64_t u_step;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const auto load = [&](int k) HWY_ATTR {
       return at.load(g + at.first + (turned ? 8 - k : k) * g_step);
     };
@@ -188,8 +187,8 @@ struct WeightsGradients {
   float* g;
   int64_t g_step;
 
-  template <bool kWhole>
-  HWY_INLINE void run(const Channels<kWhole>& at) const {
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const auto load = [&](int k) HWY_ATTR {
       const float* from = u + at.first + k * u_step;
       V sum = at.load(from);
