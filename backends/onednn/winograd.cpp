@@ -16,6 +16,7 @@ namespace {
 
 using dnnl::memory;
 constexpr int64_t kPlaces = 16;  // of a transformed tile
+constexpr int64_t kLeast = 96;   // tiles that keep the product of matrices efficient
 
 memory::desc matrix(int64_t rows, int64_t columns, memory::format_tag tag) {
   return {{rows, columns}, memory::data_type::f32, tag};
@@ -23,12 +24,13 @@ memory::desc matrix(int64_t rows, int64_t columns, memory::format_tag tag) {
 
 /// The 2x2 tiles of a map of outputs, in chunks.
 struct Tiles {
-  Tiles(const Map& outputs, int64_t channels, int threads)
+  /// A chunk's transforms fit the second-level cache, unless `least` tiles are more than that.
+  Tiles(const Map& outputs, int64_t channels, int64_t least, int threads)
       : rows((outputs.h + 1) / 2), columns((outputs.w + 1) / 2), count(outputs.n * rows * columns) {
     constexpr int64_t kChunkBytes = 3 << 19;
     const int64_t fits = kChunkBytes / (kPlaces * channels * int64_t{sizeof(float)});
     const int64_t share = (count + threads - 1) / threads;
-    chunk = std::min(std::clamp<int64_t>(fits / 16 * 16, 96, 256), (share + 15) / 16 * 16);
+    chunk = (std::min(std::max(fits, least), share) + 15) / 16 * 16;
     chunks = (count + chunk - 1) / chunk;
   }
   struct At {
@@ -38,6 +40,11 @@ struct Tiles {
     const int64_t in_image = tile % (rows * columns);
     return {tile / (rows * columns), in_image / columns * 2, in_image % columns * 2};
   }
+  /// Elements from one place of a chunk's transforms to the next: a line more than they take, as
+  /// places that are a power of two apart meet in the same few sets of the cache.
+  int64_t step(int64_t channels) const { return chunk * channels + kLine; }
+
+  static constexpr int64_t kLine = 16;
   int64_t rows, columns, count, chunk = 0, chunks = 0;
 };
 
@@ -118,7 +125,7 @@ class Forward {
         out_strides_(out_, backward_ ? plan.x : plan.y),
         pad_row_(backward_ ? 2 - shape.padding[0] : shape.padding[0]),
         pad_column_(backward_ ? 2 - shape.padding[1] : shape.padding[1]),
-        tiles_(out_, in_.c + out_.c, threads),
+        tiles_(out_, in_.c + out_.c, kLeast, threads),
         threads_(threads),
         product_(matrix(tiles_.chunk, in_.c, memory::format_tag::ab),
                  matrix(in_.c, out_.c, memory::format_tag::any),
@@ -131,8 +138,8 @@ class Forward {
     planes_at_ = scratch_.add(planes_.scratch_bytes());
     packing_at_ = scratch_.add(packing_.scratch_bytes());
     ScratchPlan own;
-    inputs_at_ = own.add(kPlaces * tiles_.chunk * in_.c * int64_t{sizeof(float)});
-    outputs_at_ = own.add(kPlaces * tiles_.chunk * out_.c * int64_t{sizeof(float)});
+    inputs_at_ = own.add(kPlaces * tiles_.step(in_.c) * int64_t{sizeof(float)});
+    outputs_at_ = own.add(kPlaces * tiles_.step(out_.c) * int64_t{sizeof(float)});
     product_at_ = own.add(product_.scratch_bytes);
     own_bytes_ = own.bytes();
     own_at_ = scratch_.add(own_bytes_ * threads);
@@ -165,7 +172,7 @@ class Forward {
     std::byte* own = scratch + own_at_ + thread * own_bytes_;
     float* inputs = reinterpret_cast<float*>(own + inputs_at_);
     float* outputs = reinterpret_cast<float*>(own + outputs_at_);
-    const int64_t in_step = tiles_.chunk * in_.c, out_step = tiles_.chunk * out_.c;
+    const int64_t in_step = tiles_.step(in_.c), out_step = tiles_.step(out_.c);
     const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
@@ -174,7 +181,8 @@ class Forward {
           in_.c, inputs + t * in_.c, in_step);
     }
     for (int64_t k = 0; k < kPlaces; ++k) {
-      std::fill(inputs + k * in_step + count * in_.c, inputs + (k + 1) * in_step, 0.0f);
+      std::fill(inputs + k * in_step + count * in_.c, inputs + k * in_step + tiles_.chunk * in_.c,
+                0.0f);
       product_.run(thread, inputs + k * in_step, scratch + packed_at_ + k * packed_bytes_,
                    outputs + k * out_step, own + product_at_);
     }
@@ -209,15 +217,16 @@ class WeightsGradient {
         y_strides_(y_, plan.y),
         pad_row_(shape.padding[0]),
         pad_column_(shape.padding[1]),
-        tiles_(y_, x_.c + y_.c, threads),
+        // Sums of large matrices are read and written once a chunk: then chunks are larger, too.
+        tiles_(y_, x_.c + y_.c, std::max(kLeast, x_.c * y_.c / (x_.c + y_.c)), threads),
         threads_(threads),
         product_(matrix(x_.c, tiles_.chunk, memory::format_tag::ba),
                  matrix(tiles_.chunk, y_.c, memory::format_tag::ab),
                  matrix(x_.c, y_.c, memory::format_tag::ab), true, threads),
         planes_(kernel_planes(shape.w, false), describe(shape.w, Layout::dense)) {
     ScratchPlan own;
-    inputs_at_ = own.add(kPlaces * tiles_.chunk * x_.c * int64_t{sizeof(float)});
-    gradients_at_ = own.add(kPlaces * tiles_.chunk * y_.c * int64_t{sizeof(float)});
+    inputs_at_ = own.add(kPlaces * tiles_.step(x_.c) * int64_t{sizeof(float)});
+    gradients_at_ = own.add(kPlaces * tiles_.step(y_.c) * int64_t{sizeof(float)});
     product_at_ = own.add(product_.scratch_bytes);
     sums_at_ = own.add(kPlaces * x_.c * y_.c * int64_t{sizeof(float)});
     own_bytes_ = own.bytes();
@@ -254,7 +263,7 @@ class WeightsGradient {
     std::byte* own = scratch + thread * own_bytes_;
     float* inputs = reinterpret_cast<float*>(own + inputs_at_);
     float* gradients = reinterpret_cast<float*>(own + gradients_at_);
-    const int64_t x_step = tiles_.chunk * x_.c, y_step = tiles_.chunk * y_.c;
+    const int64_t x_step = tiles_.step(x_.c), y_step = tiles_.step(y_.c);
     const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
@@ -265,8 +274,10 @@ class WeightsGradient {
                         gradients + t * y_.c, y_step);
     }
     for (int64_t k = 0; k < kPlaces; ++k) {
-      std::fill(inputs + k * x_step + count * x_.c, inputs + (k + 1) * x_step, 0.0f);
-      std::fill(gradients + k * y_step + count * y_.c, gradients + (k + 1) * y_step, 0.0f);
+      std::fill(inputs + k * x_step + count * x_.c, inputs + k * x_step + tiles_.chunk * x_.c,
+                0.0f);
+      std::fill(gradients + k * y_step + count * y_.c, gradients + k * y_step + tiles_.chunk * y_.c,
+                0.0f);
       product_.run(thread, inputs + k * x_step, gradients + k * y_step,
                    sums(scratch, thread) + k * x_.c * y_.c, own + product_at_);
     }
