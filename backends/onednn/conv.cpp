@@ -4,6 +4,7 @@
 
 #include "backends/onednn/dnnl.h"
 #include "backends/onednn/winograd.h"
+#include "core/ops/common.h"
 
 namespace expgraph::onednn {
 
@@ -11,16 +12,11 @@ namespace {
 
 using dnnl::memory;
 
-memory::dims pair(const Attributes& attributes, std::string_view name) {
-  const std::vector<int64_t>& values = attributes.integers(name);
-  return {values.front(), values.back()};
-}
-
 /// Descriptions that the three primitives of one convolution are made from.
 struct Descriptions {
-  Descriptions(const ConvShape& shape, const ConvPlan& plan)
-      : x(describe(shape.x, plan.x)),
-        y(describe(shape.y, plan.y)),
+  explicit Descriptions(const ConvShape& shape)
+      : x(describe(shape.x, Layout::nhwc)),
+        y(describe(shape.y, Layout::nhwc)),
         dense_w(describe(shape.w, Layout::dense)),
         w(dense_w.get_dims(), memory::data_type::f32, memory::format_tag::any),
         b({shape.w.shape[0]}, memory::data_type::f32, memory::format_tag::a) {}
@@ -75,8 +71,8 @@ struct Convolution {
   }
 };
 
-Kernel forward_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias) {
-  const Descriptions d(shape, plan);
+Kernel forward_kernel(const ConvShape& shape, bool bias) {
+  const Descriptions d(shape);
   const auto description = forward(shape, d, bias);
   const auto c = std::make_shared<Convolution>(dnnl::convolution_forward(description), description,
                                                DNNL_ARG_SRC, DNNL_ARG_DST);
@@ -94,8 +90,8 @@ Kernel forward_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias) {
           c->scratch.bytes()};
 }
 
-Kernel backward_data_kernel(const ConvShape& shape, const ConvPlan& plan) {
-  const Descriptions d(shape, plan);
+Kernel backward_data_kernel(const ConvShape& shape) {
+  const Descriptions d(shape);
   const dnnl::convolution_backward_data::primitive_desc description(
       cpu_engine(), dnnl::algorithm::convolution_direct, d.x, d.w, d.y, shape.stride, shape.padding,
       shape.padding, forward(shape, d, false), primitive_options());
@@ -113,8 +109,8 @@ Kernel backward_data_kernel(const ConvShape& shape, const ConvPlan& plan) {
           c->scratch.bytes()};
 }
 
-Kernel backward_weights_kernel(const ConvShape& shape, const ConvPlan& plan) {
-  const Descriptions d(shape, plan);
+Kernel backward_weights_kernel(const ConvShape& shape) {
+  const Descriptions d(shape);
   const dnnl::convolution_backward_weights::primitive_desc description(
       cpu_engine(), dnnl::algorithm::convolution_direct, d.x, d.w, d.y, shape.stride, shape.padding,
       shape.padding, forward(shape, d, false), primitive_options());
@@ -137,12 +133,10 @@ Kernel backward_weights_kernel(const ConvShape& shape, const ConvPlan& plan) {
 
 }  // namespace
 
-std::optional<ConvShape> conv_shape(const Graph& graph, const Node& node) {
-  if (node.op->family != "conv") return std::nullopt;
+ConvShape conv_shape(const MakerContext& context) {
+  const Node& node = context.node;
+  const TensorType &in0 = context.input(0), &in1 = context.input(1), &out = context.output();
   ConvShape shape;
-  const TensorType& in0 = graph.type(node.inputs[0]);
-  const TensorType& in1 = graph.type(node.inputs[1]);
-  const TensorType& out = graph.type(node.outputs[0]);
   if (node.op->name == "conv2d") {
     shape = {ConvDirection::forward, in0, in1, out};
   } else if (node.op->name == "conv2d_backward_data") {
@@ -150,20 +144,20 @@ std::optional<ConvShape> conv_shape(const Graph& graph, const Node& node) {
   } else {
     shape = {ConvDirection::backward_weights, in1, out, in0};
   }
-  shape.stride = pair(node.attributes, "stride");
-  shape.padding = pair(node.attributes, "padding");
+  shape.stride = to_list(pair(node.attributes, "stride"));
+  shape.padding = to_list(pair(node.attributes, "padding"));
   return shape;
 }
 
-Kernel conv_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias, int threads) {
-  if (plan.winograd) return winograd_kernel(shape, plan, bias, threads);
+Kernel conv_kernel(const ConvShape& shape, bool bias, int threads) {
+  if (winograd_suits(shape, threads)) return winograd_kernel(shape, bias, threads);
   switch (shape.direction) {
     case ConvDirection::forward:
-      return forward_kernel(shape, plan, bias);
+      return forward_kernel(shape, bias);
     case ConvDirection::backward_data:
-      return backward_data_kernel(shape, plan);
+      return backward_data_kernel(shape);
     case ConvDirection::backward_weights:
-      return backward_weights_kernel(shape, plan);
+      return backward_weights_kernel(shape);
   }
   check_failed("a direction of convolution", __FILE__, __LINE__);
 }
@@ -171,18 +165,14 @@ Kernel conv_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias, int 
 namespace {
 
 Made make_conv(const MakerContext& context) {
-  const ConvShape shape = *conv_shape(context.graph, context.node);
-  const ConvPlan plan = plan_conv(shape, context.threads);
+  const ConvShape shape = conv_shape(context);
   const Node& node = context.node;
+  const bool weights = shape.direction == ConvDirection::backward_weights;
   const bool bias =
       shape.direction == ConvDirection::forward && node.inputs.size() > 2 && node.inputs[2].valid();
-  Made made{conv_kernel(shape, plan, bias, context.threads),
-            std::vector<Layout>(node.inputs.size(), Layout::dense),
-            {Layout::dense}};
-  for (size_t k = 0; k < node.inputs.size(); ++k)
-    made.inputs[k] = conv_input_layout(shape, plan, k);
-  if (shape.direction == ConvDirection::forward) made.outputs[0] = plan.y;
-  if (shape.direction == ConvDirection::backward_data) made.outputs[0] = plan.x;
+  Made made = dense(context, conv_kernel(shape, bias, context.threads));
+  made.inputs[0] = Layout::nhwc;
+  (weights ? made.inputs[1] : made.outputs[0]) = Layout::nhwc;
   return made;
 }
 
@@ -193,18 +183,6 @@ constexpr Maker kMakers[] = {
 };
 
 }  // namespace
-
-Layout conv_input_layout(const ConvShape& shape, const ConvPlan& plan, size_t input) {
-  switch (shape.direction) {
-    case ConvDirection::forward:
-      return input == 0 ? plan.x : Layout::dense;
-    case ConvDirection::backward_data:
-      return input == 0 ? plan.y : Layout::dense;
-    case ConvDirection::backward_weights:
-      return input == 0 ? plan.y : plan.x;
-  }
-  check_failed("a direction of convolution", __FILE__, __LINE__);
-}
 
 std::span<const Maker> conv_makers() { return kMakers; }
 

@@ -1,7 +1,5 @@
-// conv: convolutions, and how each of them is run.
+// conv: convolutions over maps with their channels last.
 #pragma once
-
-#include <optional>
 
 #include "backends/onednn/kernels.h"
 
@@ -16,22 +14,9 @@ struct ConvShape {
   Shape stride, padding;
 };
 
-/// How to run one: how the maps lie, x (or dx) and y (or dy), and by which algorithm.
-struct ConvPlan {
-  Layout x = Layout::nhwc;
-  Layout y = Layout::nhwc;
-  bool winograd = false;
-};
+/// Of a convolution node.
+ConvShape conv_shape(const MakerContext& context);
 
-/// Of a convolution node; nothing of any other.
-std::optional<ConvShape> conv_shape(const Graph& graph, const Node& node);
-
-/// The layout of the node's input `input`.
-Layout conv_input_layout(const ConvShape& shape, const ConvPlan& plan, size_t input);
-
-Kernel conv_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias, int threads);
-
-/// How to run it (conv_plan.cpp).
-ConvPlan plan_conv(const ConvShape& shape, int threads);
+Kernel conv_kernel(const ConvShape& shape, bool bias, int threads);
 
 }  // namespace expgraph::onednn

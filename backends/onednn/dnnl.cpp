@@ -33,10 +33,9 @@ const dnnl::engine& cpu_engine() {
 }
 
 dnnl::memory::desc describe(const TensorType& type, Layout layout) {
-  using Tag = dnnl::memory::format_tag;
   const dnnl::memory::dims shape(type.shape.begin(), type.shape.end());
   if (layout != Layout::dense && type.rank() == 4)
-    return {shape, data_type(type.dtype), layout == Layout::nhwc ? Tag::nhwc : Tag::nChw16c};
+    return {shape, data_type(type.dtype), dnnl::memory::format_tag::nhwc};
   dnnl::memory::dims strides(shape.size(), 1);
   for (size_t axis = shape.size(); axis-- > 1;) strides[axis - 1] = strides[axis] * shape[axis];
   return {shape, data_type(type.dtype), strides};

@@ -16,8 +16,7 @@ namespace expgraph::onednn {
 struct MakerContext {
   const Graph& graph;
   const Node& node;
-  std::span<const Layout> inputs;   ///< how each input lies
-  std::span<const Layout> outputs;  ///< how the readers of each output would have it
+  std::span<const Layout> inputs;  ///< how each input lies
   int threads = 1;
 
   const TensorType& input(size_t k) const { return graph.type(node.inputs[k]); }
@@ -74,10 +73,5 @@ std::optional<Made> make_fused_norm(const MakerContext& context);
 /// One kernel per node, in order. Leaves, results and updates lie dense; so does, with a plan, all
 /// that does not lie in the arena.
 std::vector<Kernel> lower(const Graph& graph, const MemoryPlan* plan, int threads);
-
-/// A map kernel can read channels-last and blocked maps; a dense one is to become nhwc.
-inline Layout map_layout(Layout layout, const TensorType& type) {
-  return layout == Layout::dense && type.rank() == 4 ? Layout::nhwc : layout;
-}
 
 }  // namespace expgraph::onednn

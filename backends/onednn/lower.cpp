@@ -2,8 +2,8 @@
 // wants another one has it reordered into scratch before it runs.
 #include <fmt/format.h>
 
-#include "backends/onednn/conv.h"
 #include "backends/onednn/dnnl.h"
+#include "backends/onednn/kernels.h"
 
 namespace expgraph::onednn {
 
@@ -25,25 +25,6 @@ const Maker* find_maker(std::string_view op) {
 namespace {
 
 size_t at(ValueId value) { return static_cast<size_t>(value.index); }
-
-/// How the readers of each value would have it: a convolution says, the kernels around it follow.
-std::vector<Layout> wanted_layouts(const Graph& graph, int threads) {
-  std::vector<std::optional<Layout>> wanted(graph.values().size());
-  for (size_t n = graph.nodes().size(); n-- > 0;) {
-    const Node& node = graph.nodes()[n];
-    if (const auto shape = conv_shape(graph, node)) {
-      const ConvPlan plan = plan_conv(*shape, threads);
-      for (size_t k = 0; k < 2; ++k)
-        wanted[at(node.inputs[k])] = conv_input_layout(*shape, plan, k);
-    } else if (node.op->family == "elementwise") {
-      for (ValueId input : node.inputs)
-        if (!wanted[at(input)]) wanted[at(input)] = wanted[at(node.outputs[0])];
-    }
-  }
-  std::vector<Layout> layouts;
-  for (const auto& layout : wanted) layouts.push_back(layout.value_or(Layout::nhwc));
-  return layouts;
-}
 
 /// Values that others than kernels read: they lie dense.
 std::vector<bool> dense_values(const Graph& graph, const MemoryPlan* plan) {
@@ -110,7 +91,6 @@ void check_types(const Graph& graph, const Node& node) {
 
 std::vector<Kernel> lower(const Graph& graph, const MemoryPlan* plan, int threads) {
   const std::vector<bool> stays_dense = dense_values(graph, plan);
-  const std::vector<Layout> wanted = wanted_layouts(graph, threads);
   std::vector<Layout> layouts(graph.values().size(), Layout::dense);
   std::vector<Kernel> kernels;
   for (const Node& node : graph.nodes()) {
@@ -119,17 +99,9 @@ std::vector<Kernel> lower(const Graph& graph, const MemoryPlan* plan, int thread
     if (!maker)
       throw Error(fmt::format("backend 'onednn' has no kernel for '{}'", node.op->name),
                   node.where);
-    std::vector<Layout> inputs, outputs;
+    std::vector<Layout> inputs;
     for (ValueId in : node.inputs) inputs.push_back(in.valid() ? layouts[at(in)] : Layout::dense);
-    for (ValueId out : node.outputs) {
-      const bool map = graph.type(out).rank() == 4;
-      const bool blocks = map && graph.type(out).shape[1] % kBlock == 0;
-      const Layout want = wanted[at(out)];
-      outputs.push_back(!map                                 ? Layout::dense
-                        : want == Layout::blocked && !blocks ? Layout::nhwc
-                                                             : want);
-    }
-    Made made = maker->make({graph, node, inputs, outputs, threads});
+    Made made = maker->make({graph, node, inputs, threads});
 
     ScratchPlan scratch;
     std::vector<Conversion> before, after;

@@ -23,16 +23,8 @@ struct Forward {
 
 class ForwardKernel {
  public:
-  ForwardKernel(const Forward& forward, const TensorType& x, Layout x_layout, Layout y_layout,
-                int threads)
-      : f_(forward),
-        map_(x),
-        xs_(map_, x_layout),
-        ys_(f_.pool ? f_.pool->y : map_, y_layout),
-        reads_(map_, x_layout == Layout::blocked),
-        writes_(map_, x_layout == Layout::blocked || y_layout == Layout::blocked),
-        partials_(map_.c, 2, threads),
-        threads_(threads) {
+  ForwardKernel(const Forward& forward, const TensorType& x, int threads)
+      : f_(forward), map_(x), space_(map_), partials_(map_.c, 2, threads), threads_(threads) {
     partials_at_ = scratch_.add(partials_.bytes());
     for (int64_t& at : parameters_at_) at = scratch_.add(map_.c * int64_t{sizeof(float)});
   }
@@ -72,14 +64,14 @@ class ForwardKernel {
   void take_statistics(const KernelArgs& args, float* inverse_std, float* mean) const {
     const float* x = in(args, f_.x);
     float* shift = mean;
-    for (int64_t c = 0; c < map_.c; ++c) shift[c] = x[c / kBlock * xs_.block + c % kBlock];
+    std::copy_n(x, map_.c, shift);
     Partials sums = partials_;
     sums.place(args.scratch + partials_at_);
-    reads_.for_each(threads_, [&](int thread, int64_t image, int64_t pixel, int64_t count) {
-      add_statistics(tile_at(x, xs_, image, pixel), count, map_.c, shift, sums.of(thread, 0),
+    space_.for_each(threads_, [&](int thread, int64_t pixel, int64_t count) {
+      add_statistics(x + pixel * map_.c, count, map_.c, shift, sums.of(thread, 0),
                      sums.of(thread, 1));
     });
-    const double count = static_cast<double>(map_.n * map_.plane());
+    const double count = static_cast<double>(map_.pixels());
     for (int64_t c = 0; c < map_.c; ++c) {
       const double offset = sums.total(0, c) / count;
       const double squares = std::max(0.0, sums.total(1, c) - offset * offset * count);
@@ -103,19 +95,17 @@ class ForwardKernel {
     if (f_.pool) {
       const TensorView index =
           f_.index < 0 ? TensorView{} : args.outputs[static_cast<size_t>(f_.index)];
-      if (y || index.data) max_pool(*f_.pool, {x, y, index, xs_, ys_, ys_}, affine, threads_);
+      if (y || index.data) max_pool(*f_.pool, {x, y, index}, affine, threads_);
     } else if (y) {
-      writes_.for_each(threads_, [&](int, int64_t image, int64_t pixel, int64_t count) {
-        apply_affine(tile_at<const float>(x, xs_, image, pixel), tile_at(y, ys_, image, pixel),
-                     count, map_.c, affine);
+      space_.for_each(threads_, [&](int, int64_t pixel, int64_t count) {
+        apply_affine(x + pixel * map_.c, y + pixel * map_.c, count, map_.c, affine);
       });
     }
   }
 
   Forward f_;
   Map map_;
-  Strides xs_, ys_;
-  TileSpace reads_, writes_;
+  TileSpace space_;
   Partials partials_;
   int threads_;
   ScratchPlan scratch_;
@@ -132,22 +122,8 @@ struct Backward {
 
 class BackwardKernel {
  public:
-  struct Layouts {
-    Layout dy, y, index, x, dx;
-  };
-
-  BackwardKernel(const Backward& backward, const TensorType& x, const Layouts& layouts, int threads)
-      : b_(backward),
-        map_(x),
-        xs_(map_, layouts.x),
-        dxs_(map_, layouts.dx),
-        dys_(b_.pool ? b_.pool->y : map_, layouts.dy),
-        ys_(b_.pool ? b_.pool->y : map_, layouts.y),
-        is_(b_.pool ? b_.pool->y : map_, layouts.index),
-        space_(map_, layouts.x == Layout::blocked || layouts.dx == Layout::blocked ||
-                         layouts.dy == Layout::blocked || layouts.y == Layout::blocked),
-        partials_(map_.c, 2, threads),
-        threads_(threads) {
+  BackwardKernel(const Backward& backward, const TensorType& x, int threads)
+      : b_(backward), map_(x), space_(map_), partials_(map_.c, 2, threads), threads_(threads) {
     partials_at_ = scratch_.add(partials_.bytes());
     for (int64_t& at : parameters_at_) at = scratch_.add(map_.c * int64_t{sizeof(float)});
   }
@@ -170,7 +146,7 @@ class BackwardKernel {
     for (size_t k = 0; k < 3; ++k)
       parameters[k] = reinterpret_cast<float*>(args.scratch + parameters_at_[k]);
     const auto [a, b, c0] = parameters;
-    const double count = static_cast<double>(map_.n * map_.plane());
+    const double count = static_cast<double>(map_.pixels());
     for (int64_t c = 0; c < map_.c; ++c) {
       const double inverse_std = in(args, b_.inverse_std)[c];
       const double dbias = sums.total(0, c), dscale = sums.total(1, c) * inverse_std;
@@ -195,9 +171,9 @@ class BackwardKernel {
   /// One tile of every operand; with pooling, a row of windows.
   struct At {
     Gradient g;
-    IndexTile index;
-    ConstTile x;
-    Tile dx;
+    PoolIndex index;
+    const float* x;
+    float* dx;
     int64_t pixels;
   };
 
@@ -207,27 +183,21 @@ class BackwardKernel {
     const float* y = b_.y < 0 ? nullptr : in(args, b_.y);
     const float* x = in(args, b_.x);
     float* dx = out(args, b_.dx);
+    const auto from = [](auto* data, int64_t element) { return data ? data + element : nullptr; };
     if (!b_.pool) {
-      space_.for_each(threads_, [&](int thread, int64_t n, int64_t pixel, int64_t count) {
-        body(thread, At{{tile_at(dy, dys_, n, pixel), tile_at(y, ys_, n, pixel)},
-                        {},
-                        tile_at(x, xs_, n, pixel),
-                        tile_at(dx, dxs_, n, pixel),
-                        count});
+      space_.for_each(threads_, [&](int thread, int64_t pixel, int64_t count) {
+        const int64_t at = pixel * map_.c;
+        body(thread, At{{dy + at, from(y, at)}, {}, x + at, from(dx, at), count});
       });
       return;
     }
     const PoolShape& pool = *b_.pool;
     const TensorView& index = args.inputs[static_cast<size_t>(b_.index)];
     parallel(threads_, map_.n * pool.y.h, 1, [&](int thread, int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k) {
-        const int64_t n = k / pool.y.h, row = k % pool.y.h;
-        const int64_t place = row * pool.y.w, pixel = row * pool.window.kh * map_.w;
-        body(thread, At{{tile_at(dy, dys_, n, place), tile_at(y, ys_, n, place)},
-                        index_tile(index, is_, n * is_.image + place * is_.pixel),
-                        tile_at(x, xs_, n, pixel),
-                        tile_at(dx, dxs_, n, pixel),
-                        0});
+      for (int64_t row = begin; row < end; ++row) {
+        const int64_t place = row * pool.y.w * map_.c, at = place * pool.window.places();
+        body(thread,
+             At{{dy + place, from(y, place)}, index_at(index, place), x + at, from(dx, at), 0});
       }
     });
   }
@@ -241,7 +211,6 @@ class BackwardKernel {
 
   Backward b_;
   Map map_;
-  Strides xs_, dxs_, dys_, ys_, is_;
   TileSpace space_;
   Partials partials_;
   int threads_;
@@ -276,15 +245,12 @@ Made make_forward(const MakerContext& context, const Ports& ports, const Node& n
     f.pool.emplace(pool->attributes, x, ports.type(pool->outputs[0]));
     f.index = ports.output(pool->outputs[1]);
   }
-  const Layout x_layout = map_layout(context.inputs[static_cast<size_t>(f.x)], x);
-  const Layout y_layout =
-      f.y < 0 ? x_layout : map_layout(context.outputs[static_cast<size_t>(f.y)], x);
-  const auto kernel = std::make_shared<ForwardKernel>(f, x, x_layout, y_layout, context.threads);
+  const auto kernel = std::make_shared<ForwardKernel>(f, x, context.threads);
   Made made = dense(
       context, {[kernel](const KernelArgs& args) { (*kernel)(args); }, kernel->scratch_bytes()});
-  made.inputs[static_cast<size_t>(f.x)] = x_layout;
+  made.inputs[static_cast<size_t>(f.x)] = map_layout(x);
   for (const int k : {f.y, f.index})
-    if (k >= 0) made.outputs[static_cast<size_t>(k)] = y_layout;
+    if (k >= 0) made.outputs[static_cast<size_t>(k)] = map_layout(x);
   return made;
 }
 
@@ -306,19 +272,12 @@ Made make_backward(const MakerContext& context, const Ports& ports, const Node& 
     b.index = ports.input(pool->inputs[1]);
     b.pool.emplace(pool->attributes, x, ports.type(pool->inputs[0]));
   }
-  const auto lies = [&](int k) {
-    if (k < 0) return Layout::nhwc;
-    const auto at = static_cast<size_t>(k);
-    return map_layout(context.inputs[at], context.input(at));
-  };
-  BackwardKernel::Layouts layouts{lies(b.dy), lies(b.y), lies(b.index), lies(b.x), lies(b.x)};
-  if (b.dx >= 0) layouts.dx = map_layout(context.outputs[static_cast<size_t>(b.dx)], x);
-  const auto kernel = std::make_shared<BackwardKernel>(b, x, layouts, context.threads);
+  const auto kernel = std::make_shared<BackwardKernel>(b, x, context.threads);
   Made made = dense(
       context, {[kernel](const KernelArgs& args) { (*kernel)(args); }, kernel->scratch_bytes()});
   for (const int k : {b.dy, b.y, b.index, b.x})
-    if (k >= 0) made.inputs[static_cast<size_t>(k)] = lies(k);
-  if (b.dx >= 0) made.outputs[static_cast<size_t>(b.dx)] = layouts.dx;
+    if (k >= 0) made.inputs[static_cast<size_t>(k)] = map_layout(x);
+  if (b.dx >= 0) made.outputs[static_cast<size_t>(b.dx)] = map_layout(x);
   return made;
 }
 

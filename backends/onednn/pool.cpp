@@ -1,10 +1,9 @@
 // pool: max and average pooling and their gradients, alone.
 #include "backends/onednn/pool.h"
 
-#include <cstring>
+#include <vector>
 
 #include "backends/onednn/parallel.h"
-#include "backends/onednn/tiles.h"
 
 namespace expgraph::onednn {
 
@@ -48,11 +47,9 @@ void max_pool(const PoolShape& pool, const MaxPoolOperands& o, const Affine& aff
                      .width = pool.x.w,
                      .first_index = (at.row - at.top) * pool.window.kw + at.column - at.left,
                      .index_width = pool.window.kw};
-        const int64_t place = oh * pool.y.w + ow;
-        max_windows(tile_at(o.x, o.xs, n, at.row * pool.x.w + at.column), windows,
-                    tile_at(o.y, o.ys, n, place),
-                    index_tile(o.index, o.is, n * o.is.image + place * o.is.pixel), pool.x.c,
-                    affine);
+        const int64_t place = (k * pool.y.w + ow) * pool.y.c;
+        max_windows(o.x + ((n * pool.x.h + at.row) * pool.x.w + at.column) * pool.x.c, windows,
+                    o.y ? o.y + place : nullptr, index_at(o.index, place), pool.x.c, affine);
       }
     }
   });
@@ -60,106 +57,95 @@ void max_pool(const PoolShape& pool, const MaxPoolOperands& o, const Affine& aff
 
 namespace {
 
-Made make_max_pool(const MakerContext& context) {
-  const PoolShape pool(context.node.attributes, context.input(0), context.output());
-  const Layout layout = map_layout(context.inputs[0], context.input(0));
-  const Strides xs(pool.x, layout), ys(pool.y, layout);
-  return {{[pool, xs, ys, threads = context.threads](const KernelArgs& args) {
-            max_pool(pool,
-                     {args.inputs[0].as<float>(), args.outputs[0].as<float>(), args.outputs[1], xs,
-                      ys, ys},
-                     {}, threads);
-          }},
-          {layout},
-          {layout, layout}};
+/// A kernel over maps with their channels last.
+Made over_maps(const MakerContext& context, std::function<void(const KernelArgs&)> run) {
+  const Layout layout = map_layout(context.input(0));
+  return {{std::move(run)},
+          std::vector<Layout>(context.node.inputs.size(), layout),
+          std::vector<Layout>(context.node.outputs.size(), layout)};
 }
 
-/// f(dx of an image, output place, clipped window, channel's offset) fills dx of every image.
+Made make_max_pool(const MakerContext& context) {
+  const PoolShape pool(context.node.attributes, context.input(0), context.output());
+  return over_maps(context, [pool, threads = context.threads](const KernelArgs& args) {
+    max_pool(pool, {args.inputs[0].as<float>(), args.outputs[0].as<float>(), args.outputs[1]}, {},
+             threads);
+  });
+}
+
+/// f(image, output pixel of all, clipped window) fills dx of every image, which is 0 before.
 template <typename F>
-void for_images(const PoolShape& pool, float* dx, int threads, const F& f) {
+void fill_gradient(const PoolShape& pool, float* dx, int threads, const F& f) {
   const int64_t image = pool.x.c * pool.x.plane();
   parallel(threads, pool.x.n, 1, [&](int, int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       std::fill_n(dx + n * image, image, 0.0f);
-      for_windows(pool, [&](int64_t place, const Clipped& at) { f(n, place, at); });
+      for_windows(pool, [&](int64_t place, const Clipped& at) {
+        f(dx + n * image, n * pool.y.plane() + place, at);
+      });
     }
   });
 }
 
 Made make_max_pool_backward(const MakerContext& context) {
   const PoolShape pool(context.node.attributes, context.output(), context.input(0));
-  const Layout layout = map_layout(context.inputs[0], context.input(0));
-  const Strides xs(pool.x, layout), ys(pool.y, layout);
-  return {{[pool, xs, ys, threads = context.threads](const KernelArgs& args) {
-            const float* dy = args.inputs[0].as<float>();
-            const TensorView& index = args.inputs[1];
-            float* dx = args.outputs[0].as<float>();
-            for_images(pool, dx, threads, [&](int64_t n, int64_t place, const Clipped& at) {
-              for (int64_t c = 0; c < pool.x.c; ++c) {
-                const int64_t lane = c % kBlock, block = c / kBlock;
-                const int64_t from = n * ys.image + block * ys.block + place * ys.pixel + lane;
-                const int64_t where = index.type.dtype == DType::u8 ? index.as<uint8_t>()[from]
-                                                                    : index.as<int32_t>()[from];
-                const int64_t row = at.top + where / pool.window.kw;
-                const int64_t column = at.left + where % pool.window.kw;
-                dx[n * xs.image + block * xs.block + (row * pool.x.w + column) * xs.pixel + lane] +=
-                    dy[from];
-              }
-            });
-          }},
-          {layout, layout},
-          {layout}};
+  return over_maps(context, [pool, threads = context.threads](const KernelArgs& args) {
+    const float* dy = args.inputs[0].as<float>();
+    const TensorView& index = args.inputs[1];
+    const int64_t channels = pool.x.c;
+    fill_gradient(pool, args.outputs[0].as<float>(), threads,
+                  [&](float* dx, int64_t pixel, const Clipped& at) {
+                    for (int64_t c = 0; c < channels; ++c) {
+                      const int64_t from = pixel * channels + c;
+                      const int64_t place = index.type.dtype == DType::u8
+                                                ? index.as<uint8_t>()[from]
+                                                : index.as<int32_t>()[from];
+                      const int64_t row = at.top + place / pool.window.kw;
+                      const int64_t column = at.left + place % pool.window.kw;
+                      dx[(row * pool.x.w + column) * channels + c] += dy[from];
+                    }
+                  });
+  });
 }
 
 Made make_average_pool(const MakerContext& context) {
   const PoolShape pool(context.node.attributes, context.input(0), context.output());
-  const Layout layout = map_layout(context.inputs[0], context.input(0));
-  const Strides xs(pool.x, layout), ys(pool.y, layout);
-  return {{[pool, xs, ys, threads = context.threads](const KernelArgs& args) {
-            const float* x = args.inputs[0].as<float>();
-            float* y = args.outputs[0].as<float>();
-            const double share = 1.0 / static_cast<double>(pool.window.places());
-            parallel(threads, pool.x.n, 1, [&](int, int64_t begin, int64_t end) {
-              std::vector<double> sums(static_cast<size_t>(pool.x.c));
-              for (int64_t n = begin; n < end; ++n) {
-                for_windows(pool, [&](int64_t place, const Clipped& at) {
-                  std::fill(sums.begin(), sums.end(), 0);
-                  for (int64_t row = at.row; row < at.row_end; ++row)
-                    add_statistics(tile_at(x, xs, n, row * pool.x.w + at.column),
-                                   at.column_end - at.column, pool.x.c, nullptr, sums.data(),
-                                   nullptr);
-                  for (int64_t c = 0; c < pool.x.c; ++c)
-                    y[n * ys.image + c / kBlock * ys.block + place * ys.pixel + c % kBlock] =
-                        static_cast<float>(sums[static_cast<size_t>(c)] * share);
-                });
-              }
-            });
-          }},
-          {layout},
-          {layout}};
+  return over_maps(context, [pool, threads = context.threads](const KernelArgs& args) {
+    const float* x = args.inputs[0].as<float>();
+    float* y = args.outputs[0].as<float>();
+    const int64_t channels = pool.x.c;
+    const double share = 1.0 / static_cast<double>(pool.window.places());
+    parallel(threads, pool.x.n, 1, [&](int, int64_t begin, int64_t end) {
+      std::vector<double> sums(static_cast<size_t>(channels));
+      for (int64_t n = begin; n < end; ++n) {
+        for_windows(pool, [&](int64_t place, const Clipped& at) {
+          std::fill(sums.begin(), sums.end(), 0);
+          for (int64_t row = at.row; row < at.row_end; ++row)
+            add_statistics(x + ((n * pool.x.h + row) * pool.x.w + at.column) * channels,
+                           at.column_end - at.column, channels, nullptr, sums.data(), nullptr);
+          float* to = y + (n * pool.y.plane() + place) * channels;
+          for (const double sum : sums) *to++ = static_cast<float>(sum * share);
+        });
+      }
+    });
+  });
 }
 
 Made make_average_pool_backward(const MakerContext& context) {
   const PoolShape pool(context.node.attributes, context.output(), context.input(0));
-  const Layout layout = map_layout(context.inputs[0], context.input(0));
-  const Strides xs(pool.x, layout), ys(pool.y, layout);
-  return {
-      {[pool, xs, ys, threads = context.threads](const KernelArgs& args) {
-        const float* dy = args.inputs[0].as<float>();
-        float* dx = args.outputs[0].as<float>();
-        const float places = static_cast<float>(pool.window.places());
-        for_images(pool, dx, threads, [&](int64_t n, int64_t place, const Clipped& at) {
-          for (int64_t row = at.row; row < at.row_end; ++row)
-            for (int64_t column = at.column; column < at.column_end; ++column)
-              for (int64_t c = 0; c < pool.x.c; ++c) {
-                const int64_t lane = c % kBlock, block = c / kBlock;
-                dx[n * xs.image + block * xs.block + (row * pool.x.w + column) * xs.pixel + lane] +=
-                    dy[n * ys.image + block * ys.block + place * ys.pixel + lane] / places;
-              }
-        });
-      }},
-      {layout},
-      {layout}};
+  return over_maps(context, [pool, threads = context.threads](const KernelArgs& args) {
+    const float* dy = args.inputs[0].as<float>();
+    const int64_t channels = pool.x.c;
+    const float places = static_cast<float>(pool.window.places());
+    fill_gradient(pool, args.outputs[0].as<float>(), threads,
+                  [&](float* dx, int64_t pixel, const Clipped& at) {
+                    for (int64_t row = at.row; row < at.row_end; ++row)
+                      for (int64_t column = at.column; column < at.column_end; ++column)
+                        for (int64_t c = 0; c < channels; ++c)
+                          dx[(row * pool.x.w + column) * channels + c] +=
+                              dy[pixel * channels + c] / places;
+                  });
+  });
 }
 
 constexpr Maker kMakers[] = {

@@ -28,16 +28,15 @@ struct MaxPoolOperands {
   const float* x = nullptr;
   float* y = nullptr;
   TensorView index;
-  Strides xs, ys, is;  ///< of x, y, index
 };
 void max_pool(const PoolShape& pool, const MaxPoolOperands& operands, const Affine& affine,
               int threads);
 
-/// The index of max pooling from image `n`, row `oh` on.
-inline IndexTile index_tile(const TensorView& index, const Strides& strides, int64_t offset) {
+/// An index from an element on.
+inline PoolIndex index_at(const TensorView& index, int64_t element) {
   if (index.data == nullptr) return {};
   const bool wide = index.type.dtype == DType::i32;
-  return {index.as<std::byte>() + offset * (wide ? 4 : 1), wide, strides.block, strides.pixel};
+  return {index.as<std::byte>() + element * size_of(index.type.dtype), wide};
 }
 
 }  // namespace expgraph::onednn

@@ -8,23 +8,21 @@ namespace {
 
 Made make_channel_sum(const MakerContext& context) {
   const Map map(context.input(0));
-  const Layout layout = map_layout(context.inputs[0], context.input(0));
-  const Strides strides(map, layout);
-  const TileSpace space(map, layout == Layout::blocked);
+  const TileSpace space(map);
   const Partials partials(map.c, 1, context.threads);
-  return {{[map, strides, space, partials, threads = context.threads](const KernelArgs& args) {
+  return {{[map, space, partials, threads = context.threads](const KernelArgs& args) {
              const float* x = args.inputs[0].as<float>();
              float* y = args.outputs[0].as<float>();
              Partials sums = partials;
              sums.place(args.scratch);
-             space.for_each(threads, [&](int thread, int64_t image, int64_t pixel, int64_t count) {
-               add_statistics(tile_at(x, strides, image, pixel), count, map.c, nullptr,
-                              sums.of(thread, 0), nullptr);
+             space.for_each(threads, [&](int thread, int64_t pixel, int64_t count) {
+               add_statistics(x + pixel * map.c, count, map.c, nullptr, sums.of(thread, 0),
+                              nullptr);
              });
              for (int64_t c = 0; c < map.c; ++c) y[c] = static_cast<float>(sums.total(0, c));
            },
            partials.bytes()},
-          {layout},
+          {map_layout(context.input(0))},
           {Layout::dense}};
 }
 

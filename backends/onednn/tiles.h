@@ -10,36 +10,24 @@
 
 namespace expgraph::onednn {
 
-/// Pixels that tensors of the same map walk together. Where all of them keep their channels last,
-/// the pixels of all images are one run.
+/// The pixels of a map, of all its images.
 struct TileSpace {
-  TileSpace(const Map& map, bool any_blocked)
-      : images(any_blocked ? map.n : 1),
-        pixels(any_blocked ? map.plane() : map.n * map.plane()),
-        tile(std::clamp<int64_t>(kTileBytes / (std::max<int64_t>(map.c, 1) * 4), 16, 64)),
-        tiles((pixels + tile - 1) / tile) {}
+  explicit TileSpace(const Map& map)
+      : pixels(map.pixels()),
+        tile(std::clamp<int64_t>(kTileBytes / (std::max<int64_t>(map.c, 1) * 4), 16, 64)) {}
 
-  /// body(thread, image, first pixel, pixels)
+  /// body(thread, first pixel, pixels)
   template <typename Body>
   void for_each(int threads, const Body& body) const {
-    parallel(threads, images * tiles, 1, [&](int thread, int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k) {
-        const int64_t first = k % tiles * tile;
-        body(thread, k / tiles, first, std::min(tile, pixels - first));
-      }
+    parallel(threads, pixels, tile, [&](int thread, int64_t begin, int64_t end) {
+      for (int64_t first = begin; first < end; first += tile)
+        body(thread, first, std::min(tile, end - first));
     });
   }
 
   static constexpr int64_t kTileBytes = 16384;
-  int64_t images, pixels, tile, tiles;
+  int64_t pixels, tile;
 };
-
-/// The tile of a tensor at an image and pixel; none for null.
-template <typename T>
-TileOf<T> tile_at(T* data, const Strides& strides, int64_t image, int64_t pixel) {
-  if (data == nullptr) return {};
-  return {data + image * strides.image + pixel * strides.pixel, strides.block, strides.pixel};
-}
 
 /// Sums per thread and channel, in double, in a kernel's scratch.
 class Partials {

@@ -1,21 +1,10 @@
 // vector: the loops along channels, for the instruction set of this machine (Highway, dispatched
-// at run time). Serial; one call does a tile: some pixels of an image, all channels.
+// at run time). Serial; one call does a tile: some pixels of maps with their channels last.
 #pragma once
 
 #include <cstdint>
 
 namespace expgraph::onednn {
-
-/// Pixels of a map: where the first lies, and the distances of layout.h.
-template <typename T>
-struct TileOf {
-  T* data = nullptr;
-  int64_t block = 0, pixel = 0;
-  TileOf at(int64_t pixels) const { return {data + pixels * pixel, block, pixel}; }
-  explicit operator bool() const { return data != nullptr; }
-};
-using Tile = TileOf<float>;
-using ConstTile = TileOf<const float>;
 
 /// y = a * (x - mean) + b per channel, then the larger of it and 0 where `relu`. Null: y = x.
 struct Affine {
@@ -27,19 +16,19 @@ struct Affine {
 
 /// sum[c] += x - shift[c] and squares[c] += (x - shift[c])^2 over the pixels; without squares, only
 /// sums. Floats are added over at most 64 pixels, then doubles.
-void add_statistics(ConstTile x, int64_t pixels, int64_t channels, const float* shift, double* sum,
-                    double* squares);
+void add_statistics(const float* x, int64_t pixels, int64_t channels, const float* shift,
+                    double* sum, double* squares);
 
-void apply_affine(ConstTile x, Tile y, int64_t pixels, int64_t channels, const Affine& affine);
+void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine);
 
 /// Gradient that reaches a normalisation: dy, or 0 where y (the output of a relu) is not positive.
 struct Gradient {
-  ConstTile dy;
-  ConstTile y;  ///< optional
+  const float* dy;
+  const float* y;  ///< may be null
 };
 
 /// sum[c] += g and product[c] += g * (x - mean[c]).
-void add_gradient_sums(const Gradient& g, ConstTile x, int64_t pixels, int64_t channels,
+void add_gradient_sums(const Gradient& g, const float* x, int64_t pixels, int64_t channels,
                        const float* mean, double* sum, double* product);
 
 /// dx = a * g + b * (x - mean) + c, per channel.
@@ -49,15 +38,13 @@ struct NormGradient {
   const float* b;
   const float* c;
 };
-void apply_gradient(const Gradient& g, ConstTile x, Tile dx, int64_t pixels, int64_t channels,
+void apply_gradient(const Gradient& g, const float* x, float* dx, int64_t pixels, int64_t channels,
                     const NormGradient& norm);
 
-/// Places of windows: u8 or, where `wide`, i32, as the pool index.
-struct IndexTile {
+/// Places of windows: u8 or, where `wide`, i32.
+struct PoolIndex {
   void* data = nullptr;
   bool wide = false;
-  int64_t block = 0, pixel = 0;
-  explicit operator bool() const { return data != nullptr; }
 };
 
 /// `outputs` windows of `rows` x `columns` pixels in an image `width` pixels wide, `stride` pixels
@@ -67,17 +54,17 @@ struct Windows {
   int64_t first_index, index_width;
 };
 
-/// The largest of each window and where the first largest is; y and index are optional.
-void max_windows(ConstTile x, const Windows& windows, Tile y, IndexTile index, int64_t channels,
-                 const Affine& affine);
+/// The largest of each window and where the first largest is; y and index may be null.
+void max_windows(const float* x, const Windows& windows, float* y, PoolIndex index,
+                 int64_t channels, const Affine& affine);
 
 /// As add_gradient_sums, where g of an output belongs to the pixel of its window that index names.
-void add_window_gradient_sums(const Gradient& g, IndexTile index, ConstTile x,
+void add_window_gradient_sums(const Gradient& g, PoolIndex index, const float* x,
                               const Windows& windows, int64_t channels, const float* mean,
                               double* sum, double* product);
 
 /// As apply_gradient, likewise.
-void apply_window_gradient(const Gradient& g, IndexTile index, ConstTile x, Tile dx,
+void apply_window_gradient(const Gradient& g, PoolIndex index, const float* x, float* dx,
                            const Windows& windows, int64_t channels, const NormGradient& norm);
 
 // Over flat memory.

@@ -10,7 +10,6 @@
 
 #include <cstring>
 
-#include "backends/onednn/layout.h"
 #include "backends/onednn/vector.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,37 +17,32 @@ namespace expgraph::onednn {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
-using F = hn::CappedTag<float, kBlock>;
+constexpr int64_t kMostLanes = 16;
+using F = hn::CappedTag<float, kMostLanes>;
 using V = hn::Vec<F>;
 using I = hn::RebindToSigned<F>;
 constexpr F f32;
 constexpr I i32;
 
-/// kVectors vectors of consecutive channels of a pixel: whole ones, or one of the last few channels
-/// (`count`).
+/// kVectors vectors of channels from `first` on: whole ones, or one of the last few (`count`).
 template <int kVectors, bool kWhole>
 struct Channels {
   int64_t first;
   size_t count;
 
   static HWY_INLINE int64_t lanes() { return static_cast<int64_t>(hn::Lanes(f32)); }
-  /// Where channel `first` of the tile's first pixel lies.
-  template <typename T>
-  HWY_INLINE T* of(const TileOf<T>& tile) const {
-    return tile.data + first / kBlock * tile.block + first % kBlock;
-  }
   /// Vector v at a pixel.
   HWY_INLINE V load(const float* from, int v = 0) const {
     from += v * lanes();
     if constexpr (kWhole) return hn::LoadU(f32, from);
-    HWY_ALIGN float values[kBlock] = {};
+    HWY_ALIGN float values[kMostLanes] = {};
     std::memcpy(values, from, count * sizeof(float));
     return hn::Load(f32, values);
   }
   HWY_INLINE void store(V value, float* to, int v = 0) const {
     to += v * lanes();
     if constexpr (kWhole) return hn::StoreU(value, f32, to);
-    HWY_ALIGN float values[kBlock];
+    HWY_ALIGN float values[kMostLanes];
     hn::Store(value, f32, values);
     std::memcpy(to, values, count * sizeof(float));
   }
@@ -71,49 +65,43 @@ struct Channels {
       return;
     }
 #endif
-    HWY_ALIGN float values[kBlock];
+    HWY_ALIGN float values[kMostLanes];
     hn::Store(value, f32, values);
     for (size_t k = 0; k < count; ++k) to[k] += values[k];
   }
 
-  HWY_INLINE hn::Vec<I> load_index(const IndexTile& tile, int64_t pixel, int v = 0) const {
-    const int64_t at = offset(tile, pixel, v);
-    HWY_ALIGN int32_t values[kBlock] = {};
-    if (tile.wide) {
-      std::memcpy(values, static_cast<const int32_t*>(tile.data) + at, count * sizeof(int32_t));
+  /// Vector v of an index at an element, a pixel's first.
+  HWY_INLINE hn::Vec<I> load_index(const PoolIndex& index, int64_t pixel, int v) const {
+    const int64_t at = pixel + first + v * lanes();
+    HWY_ALIGN int32_t values[kMostLanes] = {};
+    if (index.wide) {
+      std::memcpy(values, static_cast<const int32_t*>(index.data) + at, count * sizeof(int32_t));
       return hn::Load(i32, values);
     }
-    const uint8_t* bytes = static_cast<const uint8_t*>(tile.data) + at;
+    const uint8_t* bytes = static_cast<const uint8_t*>(index.data) + at;
     const hn::Rebind<uint8_t, I> u8;
     if constexpr (kWhole) return hn::PromoteTo(i32, hn::LoadU(u8, bytes));
     for (size_t k = 0; k < count; ++k) values[k] = bytes[k];
     return hn::Load(i32, values);
   }
-  HWY_INLINE void store_index(hn::Vec<I> value, const IndexTile& tile, int64_t pixel,
-                              int v = 0) const {
-    const int64_t at = offset(tile, pixel, v);
+  HWY_INLINE void store_index(hn::Vec<I> value, const PoolIndex& index, int64_t pixel,
+                              int v) const {
+    const int64_t at = pixel + first + v * lanes();
     const hn::Rebind<uint8_t, I> u8;
-    if (kWhole && !tile.wide)
-      return hn::StoreU(hn::DemoteTo(u8, value), u8, static_cast<uint8_t*>(tile.data) + at);
-    HWY_ALIGN int32_t values[kBlock];
+    if (kWhole && !index.wide)
+      return hn::StoreU(hn::DemoteTo(u8, value), u8, static_cast<uint8_t*>(index.data) + at);
+    HWY_ALIGN int32_t values[kMostLanes];
     hn::Store(value, i32, values);
-    for (size_t k = 0; k < count; ++k) {
-      if (tile.wide)
-        static_cast<int32_t*>(tile.data)[at + static_cast<int64_t>(k)] = values[k];
-      else
-        static_cast<uint8_t*>(tile.data)[at + static_cast<int64_t>(k)] =
+    if (index.wide)
+      std::memcpy(static_cast<int32_t*>(index.data) + at, values, count * sizeof(int32_t));
+    else
+      for (size_t k = 0; k < count; ++k)
+        static_cast<uint8_t*>(index.data)[at + static_cast<int64_t>(k)] =
             static_cast<uint8_t>(values[k]);
-    }
-  }
-
- private:
-  HWY_INLINE int64_t offset(const IndexTile& tile, int64_t pixel, int v) const {
-    return first / kBlock * tile.block + first % kBlock + pixel * tile.pixel + v * lanes();
   }
 };
 
-/// body.run(Channels) for the channels from `first` on: one vector at a time, none of which
-/// crosses a block of 16.
+/// body.run(Channels) for the channels from `first` on, one vector at a time.
 template <typename Body>
 HWY_INLINE void for_channels(int64_t channels, const Body& body, int64_t first = 0) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(f32));
@@ -122,22 +110,16 @@ HWY_INLINE void for_channels(int64_t channels, const Body& body, int64_t first =
   if (first < channels) body.run(Channels<1, false>{first, static_cast<size_t>(channels - first)});
 }
 
-/// The same by several vectors at a time where every tile has its channels side by side, so that
-/// memory is read in longer runs.
+/// The same by several vectors at a time as long as there are so many: memory is read in longer
+/// runs.
 template <typename Body>
-HWY_INLINE void for_wide_channels(int64_t channels, bool side_by_side, const Body& body) {
+HWY_INLINE void for_wide_channels(int64_t channels, const Body& body) {
   constexpr int kVectors = HWY_TARGET <= HWY_AVX3 ? 4 : 2;  // as many as there are registers for
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(f32));
   int64_t first = 0;
-  if (side_by_side)
-    for (; first + kVectors * lanes <= channels; first += kVectors * lanes)
-      body.run(Channels<kVectors, true>{first, static_cast<size_t>(lanes)});
+  for (; first + kVectors * lanes <= channels; first += kVectors * lanes)
+    body.run(Channels<kVectors, true>{first, static_cast<size_t>(lanes)});
   for_channels(channels, body, first);
-}
-
-template <typename... Tiles>
-bool side_by_side(const Tiles&... tiles) {
-  return ((tiles.data == nullptr || tiles.block == kBlock) && ...);
 }
 
 /// An Affine, for some vectors of channels.

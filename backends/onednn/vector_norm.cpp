@@ -13,15 +13,15 @@ namespace HWY_NAMESPACE {
 constexpr int64_t kRun = 64;  // pixels whose sum is a float
 
 struct AddStatistics {
-  ConstTile x;
-  int64_t pixels;
+  const float* x;
+  int64_t pixels, channels;
   const float* shift;
   double* sum;
   double* squares;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    const float* from = at.of(x);
+    const float* from = x + at.first;
     V by[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) by[v] = shift ? at.parameter(shift, v) : hn::Zero(f32);
@@ -33,7 +33,7 @@ struct AddStatistics {
       for (int64_t p = begin; p < end; ++p) {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          const V d = hn::Sub(at.load(from + p * x.pixel, v), by[v]);
+          const V d = hn::Sub(at.load(from + p * channels, v), by[v]);
           s[v] = hn::Add(s[v], d);
           q[v] = hn::MulAdd(d, d, q[v]);
         }
@@ -47,27 +47,27 @@ struct AddStatistics {
   }
 };
 
-void AddStatisticsTo(ConstTile x, int64_t pixels, int64_t channels, const float* shift, double* sum,
-                     double* squares) {
-  for_wide_channels(channels, side_by_side(x), AddStatistics{x, pixels, shift, sum, squares});
+void AddStatisticsTo(const float* x, int64_t pixels, int64_t channels, const float* shift,
+                     double* sum, double* squares) {
+  for_wide_channels(channels, AddStatistics{x, pixels, channels, shift, sum, squares});
 }
 
 struct Apply {
-  ConstTile x;
-  Tile y;
-  int64_t pixels;
+  const float* x;
+  float* y;
+  int64_t pixels, channels;
   const Affine& affine;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const AffineOf<kVectors> of(at, affine);
-    const float* from = at.of(x);
-    float* to = at.of(y);
+    const float* from = x + at.first;
+    float* to = y + at.first;
     const auto pixel = [&](int64_t p, auto relu) HWY_ATTR {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        const V value = of(at.load(from + p * x.pixel, v), v);
-        at.store(relu ? relu_of(value) : value, to + p * y.pixel, v);
+        const V value = of(at.load(from + p * channels, v), v);
+        at.store(relu ? relu_of(value) : value, to + p * channels, v);
       }
     };
     if (affine.relu)
@@ -77,14 +77,14 @@ struct Apply {
   }
 };
 
-void ApplyAffine(ConstTile x, Tile y, int64_t pixels, int64_t channels, const Affine& affine) {
-  for_wide_channels(channels, side_by_side(x, y), Apply{x, y, pixels, affine});
+void ApplyAffine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine) {
+  for_wide_channels(channels, Apply{x, y, pixels, channels, affine});
 }
 
 struct AddGradientSums {
   const Gradient& g;
-  ConstTile x;
-  int64_t pixels;
+  const float* x;
+  int64_t pixels, channels;
   const float* mean;
   double* sum;
   double* product;
@@ -94,9 +94,9 @@ struct AddGradientSums {
     V m[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) m[v] = at.parameter(mean, v);
-    const float* dy = at.of(g.dy);
-    const float* y = g.y ? at.of(g.y) : nullptr;
-    const float* from = at.of(x);
+    const float* dy = g.dy + at.first;
+    const float* y = g.y ? g.y + at.first : nullptr;
+    const float* from = x + at.first;
     for (int64_t begin = 0; begin < pixels; begin += kRun) {
       const int64_t end = HWY_MIN(begin + kRun, pixels);
       V s[kVectors], q[kVectors];
@@ -105,9 +105,9 @@ struct AddGradientSums {
       for (int64_t p = begin; p < end; ++p) {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          const V d = gradient_at(at, dy + p * g.dy.pixel, y ? y + p * g.y.pixel : nullptr, v);
+          const V d = gradient_at(at, dy + p * channels, y ? y + p * channels : nullptr, v);
           s[v] = hn::Add(s[v], d);
-          q[v] = hn::MulAdd(d, hn::Sub(at.load(from + p * x.pixel, v), m[v]), q[v]);
+          q[v] = hn::MulAdd(d, hn::Sub(at.load(from + p * channels, v), m[v]), q[v]);
         }
       }
 #pragma GCC unroll 4
@@ -119,17 +119,16 @@ struct AddGradientSums {
   }
 };
 
-void AddGradientSumsTo(const Gradient& g, ConstTile x, int64_t pixels, int64_t channels,
+void AddGradientSumsTo(const Gradient& g, const float* x, int64_t pixels, int64_t channels,
                        const float* mean, double* sum, double* product) {
-  for_wide_channels(channels, side_by_side(g.dy, g.y, x),
-                    AddGradientSums{g, x, pixels, mean, sum, product});
+  for_wide_channels(channels, AddGradientSums{g, x, pixels, channels, mean, sum, product});
 }
 
 struct ApplyNormGradient {
   const Gradient& g;
-  ConstTile x;
-  Tile dx;
-  int64_t pixels;
+  const float* x;
+  float* dx;
+  int64_t pixels, channels;
   const NormGradient& norm;
 
   template <int kVectors, bool kWhole>
@@ -142,25 +141,24 @@ struct ApplyNormGradient {
       b[v] = at.parameter(norm.b, v);
       c[v] = at.parameter(norm.c, v);
     }
-    const float* dy = at.of(g.dy);
-    const float* y = g.y ? at.of(g.y) : nullptr;
-    const float* from = at.of(x);
-    float* to = at.of(dx);
+    const float* dy = g.dy + at.first;
+    const float* y = g.y ? g.y + at.first : nullptr;
+    const float* from = x + at.first;
+    float* to = dx + at.first;
     for (int64_t p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        const V d = gradient_at(at, dy + p * g.dy.pixel, y ? y + p * g.y.pixel : nullptr, v);
-        const V centred = hn::Sub(at.load(from + p * x.pixel, v), m[v]);
-        at.store(hn::MulAdd(a[v], d, hn::MulAdd(b[v], centred, c[v])), to + p * dx.pixel, v);
+        const V d = gradient_at(at, dy + p * channels, y ? y + p * channels : nullptr, v);
+        const V centred = hn::Sub(at.load(from + p * channels, v), m[v]);
+        at.store(hn::MulAdd(a[v], d, hn::MulAdd(b[v], centred, c[v])), to + p * channels, v);
       }
     }
   }
 };
 
-void ApplyGradient(const Gradient& g, ConstTile x, Tile dx, int64_t pixels, int64_t channels,
+void ApplyGradient(const Gradient& g, const float* x, float* dx, int64_t pixels, int64_t channels,
                    const NormGradient& norm) {
-  for_wide_channels(channels, side_by_side(g.dy, g.y, x, dx),
-                    ApplyNormGradient{g, x, dx, pixels, norm});
+  for_wide_channels(channels, ApplyNormGradient{g, x, dx, pixels, channels, norm});
 }
 
 const char* VectorTarget() { return hwy::TargetName(HWY_TARGET); }
@@ -178,21 +176,22 @@ HWY_EXPORT(AddGradientSumsTo);
 HWY_EXPORT(ApplyGradient);
 HWY_EXPORT(VectorTarget);
 
-void add_statistics(ConstTile x, int64_t pixels, int64_t channels, const float* shift, double* sum,
-                    double* squares) {
+void add_statistics(const float* x, int64_t pixels, int64_t channels, const float* shift,
+                    double* sum, double* squares) {
   HWY_DYNAMIC_DISPATCH(AddStatisticsTo)(x, pixels, channels, shift, sum, squares);
 }
 
-void apply_affine(ConstTile x, Tile y, int64_t pixels, int64_t channels, const Affine& affine) {
+void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels,
+                  const Affine& affine) {
   HWY_DYNAMIC_DISPATCH(ApplyAffine)(x, y, pixels, channels, affine);
 }
 
-void add_gradient_sums(const Gradient& g, ConstTile x, int64_t pixels, int64_t channels,
+void add_gradient_sums(const Gradient& g, const float* x, int64_t pixels, int64_t channels,
                        const float* mean, double* sum, double* product) {
   HWY_DYNAMIC_DISPATCH(AddGradientSumsTo)(g, x, pixels, channels, mean, sum, product);
 }
 
-void apply_gradient(const Gradient& g, ConstTile x, Tile dx, int64_t pixels, int64_t channels,
+void apply_gradient(const Gradient& g, const float* x, float* dx, int64_t pixels, int64_t channels,
                     const NormGradient& norm) {
   HWY_DYNAMIC_DISPATCH(ApplyGradient)(g, x, dx, pixels, channels, norm);
 }

@@ -23,10 +23,11 @@ struct Extent {
 
 template <int64_t kRows, int64_t kColumns>
 struct MaxWindows {
-  ConstTile x;
+  const float* x;
   const Windows& windows;
-  Tile y;
-  IndexTile index;
+  int64_t channels;
+  float* y;
+  PoolIndex index;
   const Affine& affine;
 
   template <int kVectors, bool kWhole>
@@ -34,14 +35,14 @@ struct MaxWindows {
     const AffineOf<kVectors> of(at, affine);
     const Extent<kRows, kColumns> extent(windows);
     for (int64_t o = 0; o < windows.outputs; ++o) {
-      const float* corner = at.of(x) + o * windows.stride * x.pixel;
+      const float* corner = x + at.first + o * windows.stride * channels;
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         V largest = of(at.load(corner, v), v);
         hn::Vec<I> place = hn::Set(i32, static_cast<int32_t>(windows.first_index));
         for (int64_t r = 0; r < extent.rows; ++r) {
           for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
-            const V value = of(at.load(corner + (r * windows.width + c) * x.pixel, v), v);
+            const V value = of(at.load(corner + (r * windows.width + c) * channels, v), v);
             const auto larger = hn::Or(hn::Gt(value, largest), hn::IsNaN(value));
             const int64_t here = windows.first_index + r * windows.index_width + c;
             largest = hn::IfThenElse(larger, value, largest);
@@ -49,29 +50,28 @@ struct MaxWindows {
                                    hn::Set(i32, static_cast<int32_t>(here)), place);
           }
         }
-        if (y) at.store(affine.relu ? relu_of(largest) : largest, at.of(y) + o * y.pixel, v);
-        if (index) at.store_index(place, index, o, v);
+        if (y) at.store(affine.relu ? relu_of(largest) : largest, y + at.first + o * channels, v);
+        if (index.data) at.store_index(place, index, o * channels, v);
       }
     }
   }
 };
 
-void MaxWindowsOf(ConstTile x, const Windows& windows, Tile y, IndexTile index, int64_t channels,
-                  const Affine& affine) {
+void MaxWindowsOf(const float* x, const Windows& windows, float* y, PoolIndex index,
+                  int64_t channels, const Affine& affine) {
   if (windows.rows == 2 && windows.columns == 2)
-    for_wide_channels(channels, side_by_side(x, y, index),
-                      MaxWindows<2, 2>{x, windows, y, index, affine});
+    for_wide_channels(channels, MaxWindows<2, 2>{x, windows, channels, y, index, affine});
   else
-    for_wide_channels(channels, side_by_side(x, y, index),
-                      MaxWindows<0, 0>{x, windows, y, index, affine});
+    for_wide_channels(channels, MaxWindows<0, 0>{x, windows, channels, y, index, affine});
 }
 
 template <int64_t kRows, int64_t kColumns>
 struct AddWindowGradientSums {
   const Gradient& g;
-  IndexTile index;
-  ConstTile x;
+  PoolIndex index;
+  const float* x;
   const Windows& windows;
+  int64_t channels;
   const float* mean;
   double* sum;
   double* product;
@@ -82,26 +82,27 @@ struct AddWindowGradientSums {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) m[v] = at.parameter(mean, v);
     const Extent<kRows, kColumns> extent(windows);
-    const float* dy = at.of(g.dy);
-    const float* y = g.y ? at.of(g.y) : nullptr;
+    const float* dy = g.dy + at.first;
+    const float* y = g.y ? g.y + at.first : nullptr;
     for (int64_t begin = 0; begin < windows.outputs; begin += kRun) {
       const int64_t end = HWY_MIN(begin + kRun, windows.outputs);
       V s[kVectors], q[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) s[v] = q[v] = hn::Zero(f32);
       for (int64_t o = begin; o < end; ++o) {
-        const float* corner = at.of(x) + o * windows.stride * x.pixel;
+        const float* corner = x + at.first + o * windows.stride * channels;
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          const V d = gradient_at(at, dy + o * g.dy.pixel, y ? y + o * g.y.pixel : nullptr, v);
-          const hn::Vec<I> place = at.load_index(index, o, v);
+          const V d = gradient_at(at, dy + o * channels, y ? y + o * channels : nullptr, v);
+          const hn::Vec<I> place = at.load_index(index, o * channels, v);
           V taken = at.load(corner, v);
           for (int64_t r = 0; r < extent.rows; ++r) {
             for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
               const int64_t here = r * windows.index_width + c;
               const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
-              taken = hn::IfThenElse(hn::RebindMask(f32, is),
-                                     at.load(corner + (r * windows.width + c) * x.pixel, v), taken);
+              taken =
+                  hn::IfThenElse(hn::RebindMask(f32, is),
+                                 at.load(corner + (r * windows.width + c) * channels, v), taken);
             }
           }
           s[v] = hn::Add(s[v], d);
@@ -117,24 +118,25 @@ struct AddWindowGradientSums {
   }
 };
 
-void AddWindowGradientSumsTo(const Gradient& g, IndexTile index, ConstTile x,
+void AddWindowGradientSumsTo(const Gradient& g, PoolIndex index, const float* x,
                              const Windows& windows, int64_t channels, const float* mean,
                              double* sum, double* product) {
   if (windows.rows == 2 && windows.columns == 2)
-    for_wide_channels(channels, side_by_side(g.dy, g.y, index, x),
-                      AddWindowGradientSums<2, 2>{g, index, x, windows, mean, sum, product});
+    for_wide_channels(
+        channels, AddWindowGradientSums<2, 2>{g, index, x, windows, channels, mean, sum, product});
   else
-    for_wide_channels(channels, side_by_side(g.dy, g.y, index, x),
-                      AddWindowGradientSums<0, 0>{g, index, x, windows, mean, sum, product});
+    for_wide_channels(
+        channels, AddWindowGradientSums<0, 0>{g, index, x, windows, channels, mean, sum, product});
 }
 
 template <int64_t kRows, int64_t kColumns>
 struct ApplyWindowGradients {
   const Gradient& g;
-  IndexTile index;
-  ConstTile x;
-  Tile dx;
+  PoolIndex index;
+  const float* x;
+  float* dx;
   const Windows& windows;
+  int64_t channels;
   const NormGradient& norm;
 
   template <int kVectors, bool kWhole>
@@ -148,22 +150,22 @@ struct ApplyWindowGradients {
       c0[v] = at.parameter(norm.c, v);
     }
     const Extent<kRows, kColumns> extent(windows);
-    const float* dy = at.of(g.dy);
-    const float* y = g.y ? at.of(g.y) : nullptr;
+    const float* dy = g.dy + at.first;
+    const float* y = g.y ? g.y + at.first : nullptr;
     for (int64_t o = 0; o < windows.outputs; ++o) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        const V d = gradient_at(at, dy + o * g.dy.pixel, y ? y + o * g.y.pixel : nullptr, v);
-        const hn::Vec<I> place = at.load_index(index, o, v);
+        const V d = gradient_at(at, dy + o * channels, y ? y + o * channels : nullptr, v);
+        const hn::Vec<I> place = at.load_index(index, o * channels, v);
         for (int64_t r = 0; r < extent.rows; ++r) {
           for (int64_t c = 0; c < extent.columns; ++c) {
             const int64_t pixel = o * windows.stride + r * windows.width + c;
             const int64_t here = r * windows.index_width + c;
             const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
             const V mine = hn::IfThenElseZero(hn::RebindMask(f32, is), d);
-            const V centred = hn::Sub(at.load(at.of(x) + pixel * x.pixel, v), m[v]);
+            const V centred = hn::Sub(at.load(x + at.first + pixel * channels, v), m[v]);
             at.store(hn::MulAdd(a[v], mine, hn::MulAdd(b[v], centred, c0[v])),
-                     at.of(dx) + pixel * dx.pixel, v);
+                     dx + at.first + pixel * channels, v);
           }
         }
       }
@@ -171,14 +173,14 @@ struct ApplyWindowGradients {
   }
 };
 
-void ApplyWindowGradient(const Gradient& g, IndexTile index, ConstTile x, Tile dx,
+void ApplyWindowGradient(const Gradient& g, PoolIndex index, const float* x, float* dx,
                          const Windows& windows, int64_t channels, const NormGradient& norm) {
   if (windows.rows == 2 && windows.columns == 2)
-    for_wide_channels(channels, side_by_side(g.dy, g.y, index, x, dx),
-                      ApplyWindowGradients<2, 2>{g, index, x, dx, windows, norm});
+    for_wide_channels(channels,
+                      ApplyWindowGradients<2, 2>{g, index, x, dx, windows, channels, norm});
   else
-    for_wide_channels(channels, side_by_side(g.dy, g.y, index, x, dx),
-                      ApplyWindowGradients<0, 0>{g, index, x, dx, windows, norm});
+    for_wide_channels(channels,
+                      ApplyWindowGradients<0, 0>{g, index, x, dx, windows, channels, norm});
 }
 
 }  // namespace HWY_NAMESPACE
@@ -192,19 +194,19 @@ HWY_EXPORT(MaxWindowsOf);
 HWY_EXPORT(AddWindowGradientSumsTo);
 HWY_EXPORT(ApplyWindowGradient);
 
-void max_windows(ConstTile x, const Windows& windows, Tile y, IndexTile index, int64_t channels,
-                 const Affine& affine) {
+void max_windows(const float* x, const Windows& windows, float* y, PoolIndex index,
+                 int64_t channels, const Affine& affine) {
   HWY_DYNAMIC_DISPATCH(MaxWindowsOf)(x, windows, y, index, channels, affine);
 }
 
-void add_window_gradient_sums(const Gradient& g, IndexTile index, ConstTile x,
+void add_window_gradient_sums(const Gradient& g, PoolIndex index, const float* x,
                               const Windows& windows, int64_t channels, const float* mean,
                               double* sum, double* product) {
   HWY_DYNAMIC_DISPATCH(AddWindowGradientSumsTo)
   (g, index, x, windows, channels, mean, sum, product);
 }
 
-void apply_window_gradient(const Gradient& g, IndexTile index, ConstTile x, Tile dx,
+void apply_window_gradient(const Gradient& g, PoolIndex index, const float* x, float* dx,
                            const Windows& windows, int64_t channels, const NormGradient& norm) {
   HWY_DYNAMIC_DISPATCH(ApplyWindowGradient)(g, index, x, dx, windows, channels, norm);
 }

@@ -13,9 +13,10 @@ namespace expgraph::onednn {
 namespace HWY_NAMESPACE {
 
 template <int kSide, typename At, typename T>
-HWY_INLINE V load_pixel(const At& at, const PatchOf<T>& patch, const float* corner, int r, int c) {
+HWY_INLINE V load_pixel(const At& at, const PatchOf<T>& patch, const float* corner,
+                        int64_t channels, int r, int c) {
   if (!(patch.inside >> (r * kSide + c) & 1)) return hn::Zero(f32);
-  return at.load(corner + r * patch.row + c * patch.corner.pixel);
+  return at.load(corner + r * patch.row + c * channels);
 }
 
 /// B^T over four values: d0 - d2, d1 + d2, d2 - d1, d1 - d3.
@@ -28,17 +29,19 @@ HWY_INLINE void input_row(V d0, V d1, V d2, V d3, V& t0, V& t1, V& t2, V& t3) {
 
 struct Input {
   const PatchOf<const float>& patch;
+  int64_t channels;
   float* to;
   int64_t step;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    const float* corner = at.of(patch.corner);
+    const float* corner = patch.corner + at.first;
     V t00, t01, t02, t03, t10, t11, t12, t13, t20, t21, t22, t23, t30, t31, t32, t33;
     const auto column = [&](int c, V& t0, V& t1, V& t2, V& t3) HWY_ATTR {
-      input_row(load_pixel<4>(at, patch, corner, 0, c), load_pixel<4>(at, patch, corner, 1, c),
-                load_pixel<4>(at, patch, corner, 2, c), load_pixel<4>(at, patch, corner, 3, c), t0,
-                t1, t2, t3);
+      input_row(load_pixel<4>(at, patch, corner, channels, 0, c),
+                load_pixel<4>(at, patch, corner, channels, 1, c),
+                load_pixel<4>(at, patch, corner, channels, 2, c),
+                load_pixel<4>(at, patch, corner, channels, 3, c), t0, t1, t2, t3);
     };
     column(0, t00, t10, t20, t30);
     column(1, t01, t11, t21, t31);
@@ -61,21 +64,22 @@ struct Input {
 };
 
 void WinogradInput(const PatchOf<const float>& patch, int64_t channels, float* to, int64_t step) {
-  for_channels(channels, Input{patch, to, step});
+  for_channels(channels, Input{patch, channels, to, step});
 }
 
 struct OutputGradient {
   const PatchOf<const float>& patch;
+  int64_t channels;
   float* to;
   int64_t step;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    const float* corner = at.of(patch.corner);
-    const V d00 = load_pixel<2>(at, patch, corner, 0, 0);
-    const V d01 = load_pixel<2>(at, patch, corner, 0, 1);
-    const V d10 = load_pixel<2>(at, patch, corner, 1, 0);
-    const V d11 = load_pixel<2>(at, patch, corner, 1, 1);
+    const float* corner = patch.corner + at.first;
+    const V d00 = load_pixel<2>(at, patch, corner, channels, 0, 0);
+    const V d01 = load_pixel<2>(at, patch, corner, channels, 0, 1);
+    const V d10 = load_pixel<2>(at, patch, corner, channels, 1, 0);
+    const V d11 = load_pixel<2>(at, patch, corner, channels, 1, 1);
     // A over two values: e0, e0 + e1, e0 - e1, -e1.
     const auto row = [&](int r, V e0, V e1) HWY_ATTR {
       float* out = to + at.first + r * 4 * step;
@@ -93,7 +97,7 @@ struct OutputGradient {
 
 void WinogradGradient(const PatchOf<const float>& patch, int64_t channels, float* to,
                       int64_t step) {
-  for_channels(channels, OutputGradient{patch, to, step});
+  for_channels(channels, OutputGradient{patch, channels, to, step});
 }
 
 struct Output {
@@ -101,11 +105,12 @@ struct Output {
   int64_t step;
   const float* bias;
   const PatchOf<float>& patch;
+  int64_t channels;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const V b = bias ? at.parameter(bias) : hn::Zero(f32);
-    float* corner = at.of(patch.corner);
+    float* corner = patch.corner + at.first;
     const float* m = from + at.first;
     // A^T over four values: m0 + m1 + m2, m1 - m2 - m3.
     const auto columns = [&](int c, V& s0, V& s1) HWY_ATTR {
@@ -121,7 +126,7 @@ struct Output {
     columns(3, s03, s13);
     const auto put = [&](int r, int c, V v) HWY_ATTR {
       if (patch.inside >> (r * 2 + c) & 1)
-        at.store(hn::Add(v, b), corner + r * patch.row + c * patch.corner.pixel);
+        at.store(hn::Add(v, b), corner + r * patch.row + c * channels);
     };
     put(0, 0, hn::Add(hn::Add(s00, s01), s02));
     put(0, 1, hn::Sub(hn::Sub(s01, s02), s03));
@@ -132,7 +137,7 @@ struct Output {
 
 void WinogradOutput(const float* from, int64_t step, int64_t channels, const float* bias,
                     const PatchOf<float>& patch) {
-  for_channels(channels, Output{from, step, bias, patch});
+  for_channels(channels, Output{from, step, bias, patch, channels});
 }
 
 /// G over three values: g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2.

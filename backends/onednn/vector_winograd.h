@@ -9,8 +9,8 @@ namespace expgraph::onednn {
 /// map; one that does not reads as 0 and is not written.
 template <typename T>
 struct PatchOf {
-  TileOf<T> corner;  ///< pixel (0, 0), also where it lies outside
-  int64_t row = 0;   ///< elements from a pixel to the one below
+  T* corner = nullptr;  ///< pixel (0, 0), also where it lies outside
+  int64_t row = 0;      ///< elements from a pixel to the one below
   unsigned inside = 0;
 };
 

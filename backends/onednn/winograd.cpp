@@ -50,12 +50,10 @@ struct Tiles {
 
 /// The square of `side` pixels from (row, column), which may lie outside, of an image.
 template <typename T>
-PatchOf<T> patch(T* data, const Map& map, const Strides& strides, int64_t image, int64_t row,
-                 int64_t column, int side) {
+PatchOf<T> patch(T* data, const Map& map, int64_t image, int64_t row, int64_t column, int side) {
   PatchOf<T> result;
-  result.row = map.w * strides.pixel;
-  result.corner = {data + image * strides.image + row * result.row + column * strides.pixel,
-                   strides.block, strides.pixel};
+  result.row = map.w * map.c;
+  result.corner = data + (image * map.h + row) * result.row + column * map.c;
   for (int r = 0; r < side; ++r)
     for (int c = 0; c < side; ++c)
       if (row + r >= 0 && row + r < map.h && column + c >= 0 && column + c < map.w)
@@ -117,12 +115,10 @@ memory::desc kernel_planes(const TensorType& w, bool outputs_first) {
 /// y = x convolved with w; or dx from dy, which is the same with w flipped and turned over.
 class Forward {
  public:
-  Forward(const ConvShape& shape, const ConvPlan& plan, int threads)
+  Forward(const ConvShape& shape, int threads)
       : backward_(shape.direction == ConvDirection::backward_data),
         in_(backward_ ? shape.y : shape.x),
         out_(backward_ ? shape.x : shape.y),
-        in_strides_(in_, backward_ ? plan.y : plan.x),
-        out_strides_(out_, backward_ ? plan.x : plan.y),
         pad_row_(backward_ ? 2 - shape.padding[0] : shape.padding[0]),
         pad_column_(backward_ ? 2 - shape.padding[1] : shape.padding[1]),
         tiles_(out_, in_.c + out_.c, kLeast, threads),
@@ -176,9 +172,8 @@ class Forward {
     const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
-      winograd_input(
-          patch(in, in_, in_strides_, at.image, at.row - pad_row_, at.column - pad_column_, 4),
-          in_.c, inputs + t * in_.c, in_step);
+      winograd_input(patch(in, in_, at.image, at.row - pad_row_, at.column - pad_column_, 4), in_.c,
+                     inputs + t * in_.c, in_step);
     }
     for (int64_t k = 0; k < kPlaces; ++k) {
       std::fill(inputs + k * in_step + count * in_.c, inputs + k * in_step + tiles_.chunk * in_.c,
@@ -189,13 +184,12 @@ class Forward {
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
       winograd_output(outputs + t * out_.c, out_step, out_.c, bias,
-                      patch(out, out_, out_strides_, at.image, at.row, at.column, 2));
+                      patch(out, out_, at.image, at.row, at.column, 2));
     }
   }
 
   bool backward_;
   Map in_, out_;
-  Strides in_strides_, out_strides_;
   int64_t pad_row_, pad_column_;
   Tiles tiles_;
   int threads_;
@@ -210,11 +204,9 @@ class Forward {
 /// added in the order of the threads.
 class WeightsGradient {
  public:
-  WeightsGradient(const ConvShape& shape, const ConvPlan& plan, int threads)
+  WeightsGradient(const ConvShape& shape, int threads)
       : x_(shape.x),
         y_(shape.y),
-        x_strides_(x_, plan.x),
-        y_strides_(y_, plan.y),
         pad_row_(shape.padding[0]),
         pad_column_(shape.padding[1]),
         // Sums of large matrices are read and written once a chunk: then chunks are larger, too.
@@ -267,11 +259,10 @@ class WeightsGradient {
     const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
-      winograd_input(
-          patch(x, x_, x_strides_, at.image, at.row - pad_row_, at.column - pad_column_, 4), x_.c,
-          inputs + t * x_.c, x_step);
-      winograd_gradient(patch(dy, y_, y_strides_, at.image, at.row, at.column, 2), y_.c,
-                        gradients + t * y_.c, y_step);
+      winograd_input(patch(x, x_, at.image, at.row - pad_row_, at.column - pad_column_, 4), x_.c,
+                     inputs + t * x_.c, x_step);
+      winograd_gradient(patch(dy, y_, at.image, at.row, at.column, 2), y_.c, gradients + t * y_.c,
+                        y_step);
     }
     for (int64_t k = 0; k < kPlaces; ++k) {
       std::fill(inputs + k * x_step + count * x_.c, inputs + k * x_step + tiles_.chunk * x_.c,
@@ -284,7 +275,6 @@ class WeightsGradient {
   }
 
   Map x_, y_;
-  Strides x_strides_, y_strides_;
   int64_t pad_row_, pad_column_;
   Tiles tiles_;
   int threads_;
@@ -306,16 +296,16 @@ bool winograd_suits(const ConvShape& shape, int threads) {
   return kernel && full && x.c >= 32 && y.c >= 32 && tiles >= 64 * threads;
 }
 
-Kernel winograd_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias, int threads) {
+Kernel winograd_kernel(const ConvShape& shape, bool bias, int threads) {
   if (shape.direction == ConvDirection::backward_weights) {
-    const auto gradient = std::make_shared<WeightsGradient>(shape, plan, threads);
+    const auto gradient = std::make_shared<WeightsGradient>(shape, threads);
     return {[gradient](const KernelArgs& args) {
               gradient->run(args.inputs[0].as<float>(), args.inputs[1].as<float>(),
                             args.outputs[0].as<float>(), args.scratch);
             },
             gradient->scratch_bytes()};
   }
-  const auto forward = std::make_shared<Forward>(shape, plan, threads);
+  const auto forward = std::make_shared<Forward>(shape, threads);
   return {[forward, bias](const KernelArgs& args) {
             forward->run(args.inputs[0].as<float>(), args.inputs[1].as<float>(),
                          bias ? args.inputs[2].as<float>() : nullptr, args.outputs[0].as<float>(),

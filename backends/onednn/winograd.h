@@ -10,6 +10,6 @@ namespace expgraph::onednn {
 /// lie outside the map.
 bool winograd_suits(const ConvShape& shape, int threads);
 
-Kernel winograd_kernel(const ConvShape& shape, const ConvPlan& plan, bool bias, int threads);
+Kernel winograd_kernel(const ConvShape& shape, bool bias, int threads);
 
 }  // namespace expgraph::onednn
