@@ -24,7 +24,7 @@ std::filesystem::path folder_of(const Arguments& arguments) {
   if (std::filesystem::is_directory(arguments.place)) return arguments.place;
   StudyArguments study;
   study.file = arguments.place;
-  return std::filesystem::path(arguments.runs) / read_study(study).name;
+  return study_folder(arguments.runs, read_study(study).name);
 }
 
 ExitCode show_table(const Arguments& arguments, Streams& streams) {

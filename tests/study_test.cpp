@@ -127,6 +127,15 @@ TEST_CASE("Markdown has every column that differs, and the statistic in its capt
   check_text("table.md", to_markdown(make_table(ladder(true))));
 }
 
+TEST_CASE("a title cannot break a row or drive the terminal") {
+  StudyResult result = ladder(false);
+  result.variants.resize(1);
+  result.variants[0].title = "a\tb\nc\x1b[31m|d";
+  CHECK(to_tsv(make_table(result)).find("baseline\ta b c [31m|d\t") != std::string::npos);
+  CHECK(to_markdown(make_table(result)).find("| a b c [31m\\|d |") != std::string::npos);
+  CHECK(to_terminal(make_table(result), {.columns = 80}).find('\x1b') == std::string::npos);
+}
+
 TEST_CASE("TSV has every figure, and nothing where there is none") {
   StudyResult result = ladder(true);
   result.variants[2].runs.clear();
@@ -279,6 +288,16 @@ TEST_CASE("a run folder belongs to one process at a time") {
   const RunFolder held(system_fs(), folder.path, "a", identity);
   CHECK_THROWS_WITH_AS(RunFolder(system_fs(), folder.path, "a", identity),
                        doctest::Contains("another process is at this run"), Error);
+}
+
+TEST_CASE("no name leads out of the folder of runs") {
+  CHECK(study_folder("runs", "../../etc") == fs::path("runs/_.._.._etc"));
+  CHECK(study_folder("runs", "..") == fs::path("runs/_.."));
+  CHECK(study_folder("runs", "") == fs::path("runs/_"));
+  CHECK(study_folder("runs", "a b/c\x1b") == fs::path("runs/a_b_c_"));
+  const TestFolder folder;
+  const RunFolder run(system_fs(), folder.path, "../x", {.spec = "s"});
+  CHECK(run.path().parent_path() == folder.path / "_.._x");
 }
 
 TEST_CASE("the key changes with each thing that decides the bits") {

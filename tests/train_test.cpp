@@ -9,12 +9,13 @@
 #include <map>
 
 #include "core/host_store.h"
-#include "tests/support/faulty_fs.h"
 #include "core/support/hash.h"
+#include "core/train/batches.h"
 #include "core/train/checkpoints.h"
 #include "core/train/runner.h"
 #include "core/train/safetensors.h"
 #include "tests/support/fast_fs.h"
+#include "tests/support/faulty_fs.h"
 #include "tests/support/tiny_pipeline.h"
 
 using namespace expgraph;
@@ -233,6 +234,49 @@ TEST_CASE("logs.tsv is DAWNBench's: epoch, hours, accuracy in percent") {
   CHECK(metrics_tsv(record) ==
         "epoch\tlearning_rate\ttrain/loss\ttest/loss\ttest/accuracy\tseconds\timages_per_second\n"
         "1\t0.4\t2.3\t2.1\t0.5123\t36.000\t1000.0\n2\t0\t1.3\t1.1\t0.94\t79.200\t1000.0\n");
+}
+
+TEST_CASE("an epoch is every sample once, the same in any batch size") {
+  const auto epoch_of = [](int64_t batch, int64_t epoch) {
+    const OpenPipeline open = open_pipeline(tiny_spec(fmt::format("batch: {}", batch)),
+                                            {.backend = "reference"}, datasets());
+    CompilePipelineOptions smaller{.backend = "reference"};
+    smaller.build.train_batch = 40 % batch;
+    std::optional<OpenPipeline> rest;
+    if (40 % batch != 0) {
+      rest = open_pipeline(tiny_spec(fmt::format("batch: {}", batch)), smaller, datasets());
+    }
+    Batches batches({.full = open.compiled.train,
+                     .rest = rest ? &rest->compiled.train : nullptr,
+                     .data = open.train,
+                     .backend = load_backend("reference"),
+                     .seed = 7,
+                     .side = "train"});
+    batches.prepare(1);
+    std::pair<std::vector<float>, std::vector<int32_t>> out;
+    const int64_t steps = (40 + batch - 1) / batch;
+    batches.start(epoch, steps);
+    for (int64_t step = 0; step < steps; ++step) {
+      const Batch made = batches.next();
+      CHECK(made.images.type == TensorType{DType::f32, {made.size, 3, 32, 32}});
+      const auto* images = made.images.as<float>();
+      out.first.insert(out.first.end(), images, images + made.images.type.elements());
+      out.second.insert(out.second.end(), made.label.as<int32_t>(),
+                        made.label.as<int32_t>() + made.size);
+    }
+    return out;
+  };
+  const auto whole = epoch_of(40, 1);
+  CHECK(whole == epoch_of(16, 1));
+  CHECK(whole == epoch_of(8, 1));
+  CHECK(whole != epoch_of(40, 2));
+  std::vector<int32_t> labels = whole.second;
+  const auto data = open_pipeline(tiny_spec(), {.backend = "reference"}, datasets()).train;
+  std::vector<int32_t> expected(data->labels.begin(), data->labels.end());
+  CHECK(labels != expected);
+  std::sort(labels.begin(), labels.end());
+  std::sort(expected.begin(), expected.end());
+  CHECK(labels == expected);
 }
 
 TEST_CASE("the same seed twice gives the same bits, another seed others") {

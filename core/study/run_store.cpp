@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "core/support/diagnostics.h"
@@ -37,7 +38,20 @@ std::vector<fs::path> entries(const fs::path& folder) {
   return out;
 }
 
+std::string folder_name(std::string name) {
+  for (char& c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte > 0x7f || (!std::isalnum(byte) && c != '_' && c != '-' && c != '.')) c = '_';
+  }
+  if (name.empty() || name.front() == '.') name.insert(0, "_");
+  return name;
+}
+
 }  // namespace
+
+fs::path study_folder(const fs::path& runs, const std::string& study) {
+  return runs / folder_name(study);
+}
 
 std::vector<std::pair<std::string, std::string>> RunIdentity::fields() const {
   return {{"spec", content_hash(spec)}, {"data", data},           {"seed", fmt::format("{}", seed)},
@@ -54,7 +68,7 @@ RunFolder::RunFolder(Fs& files, fs::path study, const std::string& variant,
                      const RunIdentity& identity)
     : fs_(files),
       study_(std::move(study)),
-      path_(study_ / variant / fmt::format("{}-{}", identity.seed, identity.key())),
+      path_(study_ / folder_name(variant) / fmt::format("{}-{}", identity.seed, identity.key())),
       identity_(identity) {
   fs_.make_folder(path_);
   auto lock = fs_.lock(path_ / kLock);

@@ -37,6 +37,10 @@ struct RunSummary {
 /// Name and content of a file in a run's folder.
 using RunFile = std::pair<std::string, std::string>;
 
+/// `<runs>/<study>`; names come from files of others, so all but letters, digits, '_', '-' and '.'
+/// becomes '_', and no name starts with '.'.
+std::filesystem::path study_folder(const std::filesystem::path& runs, const std::string& study);
+
 /// `<study>/<variant>/<seed>-<key>/`, locked while this lives.
 class RunFolder {
  public:

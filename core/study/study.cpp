@@ -28,7 +28,7 @@ class StudyRun {
       : study_(study),
         fs_(fs),
         options_(options),
-        folder_(std::filesystem::path(options.runs) / study.name),
+        folder_(study_folder(options.runs, study.name)),
         backend_(load_backend(options.backend)),
         datasets_(options.data) {}
 

@@ -14,6 +14,14 @@
 namespace expgraph {
 namespace {
 
+/// Text of a study file on one line: control characters would break a row or drive a terminal.
+std::string one_line(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return text;
+}
+
 /// The main metric after the last epoch.
 double final_metric(const RunRecord& record) {
   return record.history.back().metrics[record.main_metric()];
@@ -29,7 +37,7 @@ std::map<int64_t, double> metric_by_seed(const VariantResult& variant) {
 
 TableRow make_row(const VariantResult& variant, const VariantResult* base) {
   TableRow row{.name = variant.name,
-               .title = variant.title.empty() ? variant.name : variant.title,
+               .title = one_line(variant.title.empty() ? variant.name : variant.title),
                .base = variant.base};
   std::vector<double> seconds, metric;
   for (const SeedResult& run : variant.runs) {
@@ -56,7 +64,7 @@ TableRow make_row(const VariantResult& variant, const VariantResult* base) {
 
 std::string setting_of(const VariantResult& variant, const std::string& name) {
   for (const auto& [own, value] : variant.settings) {
-    if (own == name) return value;
+    if (own == name) return one_line(value);
   }
   return "";
 }
