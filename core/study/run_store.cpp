@@ -43,8 +43,7 @@ std::string folder_name(std::string name) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte > 0x7f || (!std::isalnum(byte) && c != '_' && c != '-' && c != '.')) c = '_';
   }
-  if (name.empty() || name.front() == '.') name.insert(0, "_");
-  return name;
+  return name.empty() || name.front() == '.' ? fmt::format("_{}", name) : name;
 }
 
 }  // namespace
