@@ -310,3 +310,12 @@ TEST_CASE("a program in double is refused") {
   CHECK_THROWS_WITH(load_backend("onednn").compile(graph, plan, {}),
                     "backend 'onednn' computes in f32, 'relu' is over f64[4]");
 }
+
+TEST_CASE("an operator that is not part of a step is refused") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", f32({4, 2, 2, 3}));
+  graph.add_result("y", graph.add("cache", {x}, {}, "here"));
+  const MemoryPlan plan = plan_memory(graph, target("onednn"));
+  CHECK_THROWS_WITH(load_backend("onednn").compile(graph, plan, {}),
+                    "backend 'onednn' has no kernel for 'cache'");
+}
