@@ -286,8 +286,9 @@ TEST_CASE("a run folder belongs to one process at a time") {
   const TestFolder folder;
   const RunIdentity identity{.spec = "s", .data = "d", .backend = "b", .code = "c"};
   const RunFolder held(system_fs(), folder.path, "a", identity);
-  CHECK_THROWS_WITH_AS(RunFolder(system_fs(), folder.path, "a", identity),
-                       doctest::Contains("another process is at this run"), Error);
+  const std::string message =
+      fmt::format("another process is at this run: '{}'", held.path().string());
+  CHECK_THROWS_WITH_AS(RunFolder(system_fs(), folder.path, "a", identity), message.c_str(), Error);
 }
 
 TEST_CASE("no name leads out of the folder of runs") {
