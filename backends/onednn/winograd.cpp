@@ -16,7 +16,6 @@ namespace {
 
 using dnnl::memory;
 constexpr int64_t kPlaces = 16;  // of a transformed tile
-constexpr int64_t kLeast = 96;   // tiles that keep the product of matrices efficient
 
 memory::desc matrix(int64_t rows, int64_t columns, memory::format_tag tag) {
   return {{rows, columns}, memory::data_type::f32, tag};
@@ -24,13 +23,17 @@ memory::desc matrix(int64_t rows, int64_t columns, memory::format_tag tag) {
 
 /// The 2x2 tiles of a map of outputs, in chunks.
 struct Tiles {
-  /// A chunk's transforms fit the second-level cache, unless `least` tiles are more than that.
-  Tiles(const Map& outputs, int64_t channels, int64_t least, int threads)
-      : rows((outputs.h + 1) / 2), columns((outputs.w + 1) / 2), count(outputs.n * rows * columns) {
-    constexpr int64_t kChunkBytes = 3 << 19;
-    const int64_t fits = kChunkBytes / (kPlaces * channels * int64_t{sizeof(float)});
+  /// Chunks of tiles for products of `inputs` x `outputs` matrices: their transforms fit the
+  /// second-level cache, but there are enough tiles for the work on a matrix to outweigh reading
+  /// it; and as many chunks for one thread as for another.
+  Tiles(const Map& map, int64_t inputs, int64_t outputs, int threads)
+      : rows((map.h + 1) / 2), columns((map.w + 1) / 2), count(map.n * rows * columns) {
+    constexpr int64_t kCacheBytes = 3 << 19, kLeast = 96;
+    const int64_t fits = kCacheBytes / (kPlaces * (inputs + outputs) * int64_t{sizeof(float)});
+    const int64_t most = std::max({fits, kLeast, inputs * outputs / (inputs + outputs)});
     const int64_t share = (count + threads - 1) / threads;
-    chunk = (std::min(std::max(fits, least), share) + 15) / 16 * 16;
+    const int64_t parts = (share + most - 1) / most;
+    chunk = ((share + parts - 1) / parts + 15) / 16 * 16;
     chunks = (count + chunk - 1) / chunk;
   }
   struct At {
@@ -121,7 +124,7 @@ class Forward {
         out_(backward_ ? shape.x : shape.y),
         pad_row_(backward_ ? 2 - shape.padding[0] : shape.padding[0]),
         pad_column_(backward_ ? 2 - shape.padding[1] : shape.padding[1]),
-        tiles_(out_, in_.c + out_.c, kLeast, threads),
+        tiles_(out_, in_.c, out_.c, threads),
         threads_(threads),
         product_(matrix(tiles_.chunk, in_.c, memory::format_tag::ab),
                  matrix(in_.c, out_.c, memory::format_tag::any),
@@ -209,8 +212,7 @@ class WeightsGradient {
         y_(shape.y),
         pad_row_(shape.padding[0]),
         pad_column_(shape.padding[1]),
-        // Sums of large matrices are read and written once a chunk: then chunks are larger, too.
-        tiles_(y_, x_.c + y_.c, std::max(kLeast, x_.c * y_.c / (x_.c + y_.c)), threads),
+        tiles_(y_, x_.c, y_.c, threads),
         threads_(threads),
         product_(matrix(x_.c, tiles_.chunk, memory::format_tag::ba),
                  matrix(tiles_.chunk, y_.c, memory::format_tag::ab),
