@@ -32,7 +32,7 @@ OpenDatasets& datasets() {
 
 RunRecord train(const FlatSpec& spec, const fs::path& checkpoints, RunOptions options = {},
                 const std::string& backend = "reference") {
-  options.threads = 1;
+  options.threads = backend == "reference" ? 1 : 2;
   options.checkpoints = checkpoints.string();
   return run_pipeline(spec, load_backend(backend), datasets(), system_fs(), options);
 }
