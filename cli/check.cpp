@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "core/pipeline.h"
+#include "core/study/expectations.h"
 
 namespace expgraph {
 namespace {
@@ -15,20 +16,43 @@ struct Arguments {
   bool json = false;
 };
 
+std::string changes_text(const SpecDiff& changes) {
+  std::string out;
+  const auto add = [&](size_t count, std::string_view what) {
+    if (count > 0) out += fmt::format("{}{} {}", out.empty() ? "" : ", ", count, what);
+  };
+  add(changes.added.size(), "added");
+  add(changes.removed.size(), "removed");
+  add(changes.changed.size(), "changed");
+  add(changes.rewired.size(), "rewired");
+  return out;
+}
+
 ExitCode check(const Arguments& arguments, Streams& streams) {
   const Study study = read_study(arguments.study);
+  std::vector<std::vector<std::string>> rows{{"variant", "nodes", "against", "changes"}};
   nlohmann::ordered_json variants = nlohmann::ordered_json::array();
   for (const Variant& variant : study.variants) {
-    const PipelineGraphs graphs = build_variant(variant);
-    const size_t nodes = graphs.train.forward.nodes().size();
-    if (arguments.json) {
-      variants.push_back({{"name", variant.name}, {"nodes", nodes}});
-    } else {
-      fmt::print(streams.out, "{}: {} nodes\n", variant.name, nodes);
-    }
+    const size_t nodes = in_variant(study, variant, [&](const FlatSpec& spec) {
+      const PipelineGraphs graphs = build_pipeline(spec);
+      check_expectations(variant, graphs.train, graphs.test ? &*graphs.test : nullptr);
+      return graphs.train.forward.nodes().size();
+    });
+    const SpecDiff& changes = variant.changes;
+    rows.push_back({variant.name, std::to_string(nodes), variant.base, changes_text(changes)});
+    variants.push_back({{"name", variant.name},
+                        {"nodes", nodes},
+                        {"base", variant.base},
+                        {"added", changes.added.size()},
+                        {"removed", changes.removed.size()},
+                        {"changed", changes.changed.size()},
+                        {"rewired", changes.rewired.size()}});
   }
   if (arguments.json) {
-    print_json(streams, {{"study", study.name}, {"variants", variants}});
+    print_json(streams,
+               {{"study", study.name}, {"profile", study.profile}, {"variants", variants}});
+  } else {
+    fmt::print(streams.out, "{}", columns_text(rows, {false, true, false, false}));
   }
   return ExitCode::done;
 }

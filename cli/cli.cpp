@@ -19,9 +19,19 @@ constexpr int kInternalError = 70;  // EX_SOFTWARE of sysexits.h
 
 constexpr std::array kCommands{
     Command{"run", "train what a study asks for and is not done yet, and print its table", add_run},
-    Command{"check", "read a study or pipeline and type every graph of it", add_check},
     Command{"table", "print the table of a study from the run store", add_table},
+    Command{"check", "read a study or pipeline and type every graph of it", add_check},
+    Command{"plan", "tell without running: steps, parameters, work, memory, what is cached",
+            add_plan},
+    Command{"show", "print a variant as complete YAML, or a stage of its compilation", add_show},
+    Command{"diff", "list what differs between two pipelines or variants", add_diff},
     Command{"draw", "draw a network, a pipeline or an edit as SVG or DOT", add_draw},
+    Command{"ops", "list the operators, or tell about one", add_ops},
+    Command{"backends", "list the backends and the operators that they run", add_backends},
+    Command{"verify", "train a few steps on two backends and compare every state", add_verify},
+    Command{"bench", "time the training steps of a pipeline on generated samples", add_bench},
+    Command{"doctor", "tell what this machine has: processor, libraries, backends, data",
+            add_doctor},
 };
 
 void print_commands(std::ostream& out) {

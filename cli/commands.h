@@ -6,15 +6,22 @@
 #include <vector>
 
 #include "cli/cli.h"
-#include "core/pipeline.h"
 #include "core/spec/study_spec.h"
 
 namespace expgraph {
 
+Action add_backends(CLI::App& app, Streams& streams);
+Action add_bench(CLI::App& app, Streams& streams);
 Action add_check(CLI::App& app, Streams& streams);
-Action add_run(CLI::App& app, Streams& streams);
-Action add_table(CLI::App& app, Streams& streams);
+Action add_diff(CLI::App& app, Streams& streams);
+Action add_doctor(CLI::App& app, Streams& streams);
 Action add_draw(CLI::App& app, Streams& streams);
+Action add_ops(CLI::App& app, Streams& streams);
+Action add_plan(CLI::App& app, Streams& streams);
+Action add_run(CLI::App& app, Streams& streams);
+Action add_show(CLI::App& app, Streams& streams);
+Action add_table(CLI::App& app, Streams& streams);
+Action add_verify(CLI::App& app, Streams& streams);
 
 /// What names the variants that a command works on: FILE --profile --only --set --seeds.
 struct StudyArguments {
@@ -30,8 +37,33 @@ void add_study_arguments(CLI::App& app, StudyArguments& arguments);
 /// Reads the study (or the pipeline, a study of one variant). Error when nothing is left of it.
 Study read_study(const StudyArguments& arguments);
 
-/// Types the graphs of a variant; an Error says which variant it was.
-PipelineGraphs build_variant(const Variant& variant);
+/// FILE[:VARIANT] --profile --set, for a command that works on one variant.
+void add_variant_arguments(CLI::App& app, StudyArguments& arguments);
+
+/// A whole study, and the variant of it that FILE:VARIANT names; the last without a name.
+struct Chosen {
+  Study study;
+  size_t index = 0;
+  const Variant& variant() const { return study.variants[index]; }
+  /// What the variant is compared with; null for the first.
+  const Variant* base() const;
+};
+Chosen choose_variant(const StudyArguments& arguments);
+
+/// What `work` gives for a variant; an Error says which of several variants it was.
+template <typename Work>
+auto in_variant(const Study& study, const Variant& variant, const Work& work) {
+  try {
+    return work(variant.spec);
+  } catch (Error& error) {
+    if (study.variants.size() == 1) throw;
+    throw error.note("in variant '" + variant.name + "'", variant.where);
+  }
+}
+
+/// Rows of cells -> aligned columns; `right` says which are numbers. No blanks at line ends.
+std::string columns_text(const std::vector<std::vector<std::string>>& rows,
+                         const std::vector<bool>& right);
 
 /// Adds `--json`.
 void add_json(CLI::App& app, bool& json);

@@ -2,7 +2,6 @@
 #include <fmt/ostream.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <fstream>
 
 #include "cli/commands.h"
@@ -20,19 +19,18 @@ struct Arguments {
   bool pipeline = false;
 };
 
-Picture picture(const Study& study, const Variant& variant, const Arguments& arguments) {
+Picture picture(const Chosen& chosen, const Arguments& arguments) {
+  const Variant& variant = chosen.variant();
   if (!arguments.edit) {
     const auto draw = arguments.pipeline ? pipeline_picture : network_picture;
     return draw(variant.spec, variant.title);
   }
-  if (variant.base.empty()) {
-    throw Error(fmt::format("'{}' is the first variant: there is no edit to draw", variant.name),
+  if (chosen.base() == nullptr) {
+    throw Error(fmt::format("'{}' is compared with no other variant: there is no edit to draw",
+                            variant.name),
                 variant.where, ExitCode::usage);
   }
-  const auto base = std::find_if(study.variants.begin(), study.variants.end(),
-                                 [&](const Variant& other) { return other.name == variant.base; });
-  EXPGRAPH_CHECK(base != study.variants.end());
-  return edit_picture(base->spec, variant.spec, variant.title);
+  return edit_picture(chosen.base()->spec, variant.spec, variant.title);
 }
 
 void write_file(const std::string& path, const std::string& text) {
@@ -49,9 +47,7 @@ ExitCode draw(const Arguments& arguments, Streams& streams) {
         fmt::format("-o wants a name that ends in .svg or .dot, got '{}'", arguments.output), {},
         ExitCode::usage);
   }
-  const Study study = read_study(arguments.study);
-  const Variant& variant = study.variants.back();
-  const Picture drawing = picture(study, variant, arguments);
+  const Picture drawing = picture(choose_variant(arguments.study), arguments);
   if (arguments.output.empty()) {
     fmt::print(streams.out, "{}", to_dot(drawing));
   } else {
@@ -64,10 +60,11 @@ ExitCode draw(const Arguments& arguments, Streams& streams) {
 
 Action add_draw(CLI::App& app, Streams& streams) {
   const auto arguments = std::make_shared<Arguments>();
-  add_study_arguments(app, arguments->study);
+  add_variant_arguments(app, arguments->study);
   app.add_option("-o,--output", arguments->output, "file that ends in .svg or .dot; else DOT")
       ->type_name("FILE");
-  app.add_flag("--edit", arguments->edit, "what the variant changes, against the one before");
+  app.add_flag("--edit", arguments->edit,
+               "what the variant changes, against the one that it is compared with");
   app.add_flag("--pipeline", arguments->pipeline, "data, loss, schedule and evaluation as well");
   return [arguments, &streams] { return draw(*arguments, streams); };
 }

@@ -1,29 +1,47 @@
 // options: arguments that several commands share -> a Study.
 #include <fmt/ostream.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "core/pipeline.h"
-#include "core/study/expectations.h"
+#include "core/support/suggest.h"
 
 namespace expgraph {
 
-void add_study_arguments(CLI::App& app, StudyArguments& arguments) {
-  app.add_option("FILE", arguments.file, "a study or a pipeline (YAML)")->required();
+namespace {
+
+void add_values(CLI::App& app, StudyArguments& arguments) {
   app.add_option("--profile", arguments.profile, "named set of values of the study")
       ->type_name("NAME");
+  app.add_option("--set", arguments.set, "overrides path.attribute=value or parameter=value")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+}
+
+}  // namespace
+
+void add_study_arguments(CLI::App& app, StudyArguments& arguments) {
+  app.add_option("FILE", arguments.file, "a study or a pipeline (YAML)")->required();
+  add_values(app, arguments);
   app.add_option("--only", arguments.only, "variants by name or glob; 'final' is the last")
       ->type_name("NAME,...")
       ->delimiter(',')
       ->allow_extra_args(false);
-  app.add_option("--set", arguments.set, "overrides path.attribute=value or parameter=value")
-      ->type_name("NAME=VALUE")
-      ->allow_extra_args(false);
   app.add_option("--seeds", arguments.seeds, "runs of each variant")
       ->type_name("N")
       ->check(CLI::Range(1, 1000));
+}
+
+void add_variant_arguments(CLI::App& app, StudyArguments& arguments) {
+  app.add_option("FILE[:VARIANT]", arguments.file,
+                 "a pipeline, or a study and one of its variants (default: the last)")
+      ->required();
+  add_values(app, arguments);
 }
 
 Study read_study(const StudyArguments& arguments) {
@@ -39,14 +57,60 @@ Study read_study(const StudyArguments& arguments) {
   return read_study(arguments.file, options, op_names());
 }
 
-PipelineGraphs build_variant(const Variant& variant) {
-  try {
-    PipelineGraphs graphs = build_pipeline(variant.spec);
-    check_expectations(variant, graphs.train, graphs.test ? &*graphs.test : nullptr);
-    return graphs;
-  } catch (Error& error) {
-    throw error.note(fmt::format("in variant '{}'", variant.name), variant.where);
+const Variant* Chosen::base() const {
+  const auto found =
+      std::find_if(study.variants.begin(), study.variants.end(),
+                   [&](const Variant& other) { return other.name == variant().base; });
+  return found == study.variants.end() ? nullptr : &*found;
+}
+
+Chosen choose_variant(const StudyArguments& arguments) {
+  StudyArguments whole = arguments;
+  std::string wanted;
+  const size_t colon = arguments.file.rfind(':');
+  if (colon != std::string::npos && !std::filesystem::exists(arguments.file)) {
+    whole.file = arguments.file.substr(0, colon);
+    wanted = arguments.file.substr(colon + 1);
   }
+  Chosen chosen{.study = read_study(whole)};
+  const std::vector<Variant>& variants = chosen.study.variants;
+  chosen.index = variants.size() - 1;
+  if (wanted.empty()) return chosen;
+  const auto found = std::find_if(variants.begin(), variants.end(),
+                                  [&](const Variant& one) { return one.name == wanted; });
+  if (found == variants.end()) {
+    std::vector<std::string> names;
+    for (const Variant& variant : variants) names.push_back(variant.name);
+    Error error(fmt::format("'{}' has no variant '{}'", whole.file, wanted), {}, ExitCode::usage);
+    const std::string hint = did_you_mean(wanted, names);
+    throw error.note(hint.empty() ? fmt::format("it has {}", fmt::join(names, ", ")) : hint);
+  }
+  chosen.index = static_cast<size_t>(found - variants.begin());
+  return chosen;
+}
+
+std::string columns_text(const std::vector<std::vector<std::string>>& rows,
+                         const std::vector<bool>& right) {
+  const auto columns = [](std::string_view text) {
+    return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+      return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    }));
+  };
+  std::vector<size_t> widths(right.size(), 0);
+  for (const auto& row : rows) {
+    for (size_t k = 0; k < row.size(); ++k) widths[k] = std::max(widths[k], columns(row[k]));
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t k = 0; k < row.size(); ++k) {
+      const std::string blanks(widths[k] - columns(row[k]), ' ');
+      line += (k > 0 ? "  " : "") + (right[k] ? blanks + row[k] : row[k] + blanks);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  return out;
 }
 
 void add_json(CLI::App& app, bool& json) {

@@ -6,11 +6,8 @@
 namespace expgraph {
 namespace {
 
-/// A network alone does not say what comes in, so nothing of it has a shape.
 Picture draw(const FlatSpec& spec, const std::string& root, std::string title) {
-  const bool is_pipeline = spec.find("train") != nullptr;
-  const Shapes shapes = is_pipeline ? shapes_of(spec, build_pipeline(spec)) : Shapes{};
-  return picture_of(spec, root, shapes, std::move(title));
+  return picture_of(spec, root, shapes_of(spec, build_pipeline(spec)), std::move(title));
 }
 
 }  // namespace

@@ -5,8 +5,7 @@
 
 namespace expgraph {
 
-/// The network alone (network_of), with shapes on its edges where the spec is a whole pipeline.
-/// Throws Error when the spec cannot be typed.
+/// The network alone (network_of). Throws, as the others do, Error when the spec cannot be typed.
 Picture network_picture(const FlatSpec& spec, std::string title);
 
 /// Data, network, loss, schedule and evaluation.

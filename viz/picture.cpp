@@ -183,7 +183,6 @@ Shapes shapes_of(const FlatSpec& spec, const PipelineGraphs& graphs) {
 }
 
 std::string network_of(const FlatSpec& spec) {
-  if (spec.find("train") == nullptr) return "";
   std::string largest = "train";
   ptrdiff_t most = 0;
   for (const SpecNode& node : spec.nodes) {

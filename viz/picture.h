@@ -52,12 +52,12 @@ using Shapes = std::map<std::pair<std::string, std::string>, std::string>;
 Shapes shapes_of(const FlatSpec& spec, const PipelineGraphs& graphs);
 
 /// The part of `spec` under `root` (a group's path; "" = all of it). What comes into the part and
-/// goes out of it are nodes of their own. `shapes` may be empty: edges then have no label.
+/// goes out of it are nodes of their own.
 Picture picture_of(const FlatSpec& spec, const std::string& root, const Shapes& shapes,
                    std::string title);
 
 /// Path of the network in a pipeline: the largest group in `train` ("train/net"), or "train" when
-/// it has none; "" when the spec is a network itself.
+/// it has none.
 std::string network_of(const FlatSpec& spec);
 
 /// "train/net/prep" of "train/net/prep/conv"; "" at the top.

@@ -46,6 +46,8 @@ class SideRun {
   void check_finite();
   /// Of the last step: the first node that gave NaN or Inf.
   const Node* first_bad_node() const;
+  /// Of the last step, when compiled with `profile`: nodes of the full step's graph.
+  std::vector<NodeTime> node_times() const { return last_->program->profile(); }
   /// The node whose value a state takes at the end of a step; null when it has none.
   const Node* writer_of(const std::string& state) const;
 
