@@ -26,27 +26,33 @@ struct Arguments {
 Json json_of(const std::vector<Difference>& list) {
   Json out = Json::array();
   for (const Difference& one : list) {
-    out.push_back({{"name", one.name}, {"absolute", one.absolute}, {"relative", one.relative}});
+    out.push_back({{"name", one.name},
+                   {"absolute", one.absolute},
+                   {"relative", one.relative},
+                   {"chaos", one.chaos}});
   }
   return out;
 }
 
 void print_text(Streams& streams, const BackendDifferences& found) {
   constexpr size_t kShown = 8;
-  std::vector<std::vector<std::string>> rows{{"", "absolute", "relative"}};
+  std::vector<std::vector<std::string>> rows{{"", "absolute", "relative", "last bit"}};
   const auto add = [&](const Difference& one) {
-    rows.push_back(
-        {one.name, fmt::format("{:.2e}", one.absolute), fmt::format("{:.2e}", one.relative)});
+    rows.push_back({one.name, fmt::format("{:.2e}", one.absolute),
+                    fmt::format("{:.2e}", one.relative), fmt::format("{:.2e}", one.chaos)});
   };
   add(found.losses.front());
   if (found.losses.size() > 1) add(found.losses.back());
   for (size_t k = 0; k < std::min(kShown, found.states.size()); ++k) add(found.states[k]);
-  fmt::print(streams.out, "{}", columns_text(rows, {false, true, true}));
+  fmt::print(streams.out, "{}", columns_text(rows, {false, true, true, true}));
   if (found.states.size() > kShown) {
     fmt::print(streams.out, "and {} states that differ less\n", found.states.size() - kShown);
   }
-  fmt::print(streams.out, "{} and {} after {} steps: largest relative difference {:.2e}\n", found.a,
-             found.b, found.losses.size(), found.worst());
+  fmt::print(
+      streams.out,
+      "{0} and {1} after {2} steps: largest relative difference {3:.2e}; {1} with the last bit "
+      "of its start weights changed differs from itself by {4:.2e}\n",
+      found.a, found.b, found.losses.size(), found.worst(), found.worst_chaos());
 }
 
 ExitCode verify_pipeline(const Arguments& arguments, Streams& streams) {
@@ -69,6 +75,7 @@ ExitCode verify_pipeline(const Arguments& arguments, Streams& streams) {
     print_json(streams, {{"backends", {found.a, found.b}},
                          {"steps", found.losses.size()},
                          {"worst_relative", worst},
+                         {"worst_chaos", found.worst_chaos()},
                          {"agree", agree},
                          {"losses", json_of(found.losses)},
                          {"states", json_of(found.states)}});

@@ -19,8 +19,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kLeastCases = 5;
-constexpr int kLeastLocatedErrors = 0;
+constexpr int kLeastCases = 200;
+constexpr int kLeastLocatedErrors = 100;
 #ifdef __SANITIZE_ADDRESS__
 constexpr double kErrorSeconds = 2;
 #else
