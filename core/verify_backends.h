@@ -38,7 +38,7 @@ struct BackendDifferences {
 /// on the same samples in the same order with the same random choices; whole batches only.
 /// ReLU and max-pooling turn a rounding into a jump where two values are almost equal, and training
 /// multiplies it. How much is measured too, as `chaos`: b trains once more with the last bit of
-/// every start weight changed. Backends that mean the same differ by about as much.
+/// every start weight changed (docs/decisions/0005-agreement-of-backends.md).
 ///
 /// Errors: those of open_pipeline.
 BackendDifferences verify_backends(const FlatSpec& spec, const Backend& a, const Backend& b,
