@@ -7,7 +7,7 @@
 namespace expgraph {
 namespace {
 
-constexpr double kCut = 0.7;  // cost of a cut, for each cluster that it goes through
+constexpr double kCut = 1.5;  // cost of a cut, for each cluster that it goes through
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 double clusters_cut(const Picture& picture, const std::string& a, const std::string& b) {

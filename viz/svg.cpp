@@ -48,7 +48,7 @@ class SvgWriter {
     const Box& box = placed.box;
     put("<g><title>{}</title>", escape_markup(cluster.path));
     put("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"7\" "
-        "fill=\"#8796a8\" fill-opacity=\"0.06\" stroke=\"{}\"{}/>",
+        "fill=\"#8796a8\" fill-opacity=\"0.04\" stroke=\"{}\"{}/>",
         box.left, box.top, box.width, box.height,
         changed ? colours_of(cluster.change).border : "#c3cad3",
         cluster.change == Change::removed ? " stroke-dasharray=\"5 3\"" : "");
