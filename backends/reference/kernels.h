@@ -31,8 +31,8 @@ std::span<const KernelEntry> update_kernels();
 /// nullptr when there is none.
 const KernelEntry* find_kernel(std::string_view op);
 
-/// The kernel of a node; a fusion's runs the kernels of its body. There must be one for its operator
-/// and element types.
+/// The kernel of a node; a fusion's runs the kernels of its body. There must be one for its
+/// operator and element types.
 Kernel make_kernel(const Graph& graph, const Node& node);
 
 /// A fusion's kernel: the body's nodes one by one, over temporaries in scratch.
