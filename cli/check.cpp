@@ -1,4 +1,5 @@
-// check: a study or pipeline -> every variant expanded, edited and typed, a line for each.
+// check: a study or pipeline -> every variant expanded, edited, typed and differentiated, a
+// line for each.
 #include <fmt/ostream.h>
 
 #include <CLI/CLI.hpp>
@@ -36,6 +37,7 @@ ExitCode check(const Arguments& arguments, Streams& streams) {
     const size_t nodes = in_variant(study, variant, [&](const FlatSpec& spec) {
       const PipelineGraphs graphs = build_pipeline(spec);
       check_expectations(variant, graphs.train, graphs.test ? &*graphs.test : nullptr);
+      make_step(graphs.train.forward, *graphs.train.optimiser);
       return graphs.train.forward.nodes().size();
     });
     const SpecDiff& changes = variant.changes;
