@@ -311,6 +311,21 @@ TEST_CASE("a program in double is refused") {
                     "backend 'onednn' computes in f32, 'relu' is over f64[4]");
 }
 
+TEST_CASE("a node that nobody reads is not run") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", f32({2, 3}));
+  graph.add("relu", {x}, {}, "dead");
+  graph.add_result("y", graph.add("scale", {x}, attributes({{"factor", 2.0}}), "live"));
+  const MemoryPlan plan = plan_memory(graph, target("onednn"));
+  const Backend& backend = load_backend("onednn");
+  Tensor in(graph.type(x)), out(graph.type(x));
+  for (int64_t i = 0; i < 6; ++i) in.set(i, static_cast<double>(i));
+  const auto store = backend.make_store();
+  const std::vector<Binding> inputs{{"x", in.view()}}, results{{"y", out.view()}};
+  backend.compile(graph, plan, {})->run(inputs, results, *store);
+  for (int64_t i = 0; i < 6; ++i) CHECK(out.at(i) == 2.0 * static_cast<double>(i));
+}
+
 TEST_CASE("an operator that is not part of a step is refused") {
   Graph graph;
   const ValueId x = graph.add_input("x", f32({4, 2, 2, 3}));

@@ -102,6 +102,10 @@ std::vector<Kernel> lower(const Graph& graph, const MemoryPlan* plan, int thread
     std::vector<Layout> inputs;
     for (ValueId in : node.inputs) inputs.push_back(in.valid() ? layouts[at(in)] : Layout::dense);
     Made made = maker->make({graph, node, inputs, threads});
+    const bool read = !plan || std::ranges::any_of(node.outputs, [&](ValueId out) {
+      return plan->placements[at(out)].kind != Placement::Kind::none;
+    });
+    if (!read) made.kernel = {[](const KernelArgs&) {}};
 
     ScratchPlan scratch;
     std::vector<Conversion> before, after;
