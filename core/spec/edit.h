@@ -2,7 +2,7 @@
 //
 // An edit is a mapping with one verb and, optionally, `expect: N`, how many entries it must match.
 // PATH is a glob ("train/net/layer*/block0/conv3") or a selector ({op: batch_norm, path: train/**,
-// where: {scale_init: uniform}}).
+// where: {scale_init: uniform}}, attributes as the file gives them, not defaults).
 //
 //   set:     {PATH.attribute: value, ...}  or  {select: PATH, attribute: value, ...}
 //   remove:  PATH  or  [PATH, ...]           readers take its first input; a group's, its input;

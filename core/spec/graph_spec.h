@@ -1,4 +1,22 @@
 // graph_spec: what YAML says of a graph, nested and then flat, before anything is typed.
+//
+// A document, by its first key:
+//   network: NAME      with params, blocks, nodes, output, note
+//   pipeline: NAME     with params, blocks, train: {epochs:, nodes:}, test: {nodes:}, note
+//   blocks: {NAME: {params:, nodes:, output:, note:}}          a file of blocks
+// params: {name: default}; without a default it must be given. blocks: a mapping as above, or a
+// list of block files and such mappings. A node:
+//   name: OP
+//   name: {op: OP, attribute: value, input: reference}
+//   name: {block: NAME, parameter: value}
+//   name: {network: FILE, parameter: value}
+//   name: {nodes: {...}, output: reference}       a group; its value is its last node's, or output
+//   name: {evaluate: reference}                   a group run again in evaluation mode
+// any of them with `inputs: reference` or a list, and `repeat: N`: copies name0, name1, ..., each
+// reading the one before, numbered by `$index`. A node without inputs reads the node before it;
+// the first of a group reads the group's input. A reference: `conv` (sibling), `../conv`,
+// `layer1/relu` (member of a group), `batch/label` (named output), `in` (the group's input).
+// "$name" and "$(expression)" put parameters in (expression.h).
 #pragma once
 
 #include <map>
