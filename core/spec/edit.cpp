@@ -5,24 +5,17 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <functional>
+#include <iterator>
 #include <set>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "core/spec/expand.h"
 #include "core/spec/paths.h"
+#include "core/spec/wiring.h"
 #include "core/support/suggest.h"
 
 namespace expgraph {
 namespace {
-
-/// Every reference of an entry, its output included, as a path that may be changed.
-void for_each_reference(SpecNode& node, const std::function<void(std::string&)>& visit) {
-  for (Reference& reference : node.inputs) visit(reference.path);
-  for (auto& [name, reference] : node.named) visit(reference.path);
-  if (node.is_group && node.evaluates.empty()) visit(node.output);
-}
 
 class Editor {
  public:
@@ -40,7 +33,7 @@ class Editor {
       try {
         run_action(edit);
         check_count(edit);
-        drop_unread_inputs();
+        drop_unread_inputs(spec_);
         check_references(spec_, scope_.ops);
       } catch (Error& error) {
         error.at(edit.where);
@@ -183,88 +176,18 @@ class Editor {
     for (const Selector& target : edit.targets) {
       for (std::string& path : paths_of(target)) paths.insert(std::move(path));
     }
-    remove(paths);
-  }
-
-  /// Takes entries out; their readers take their first input. Groups that this empties go too.
-  void remove(std::set<std::string> paths) {
-    while (!paths.empty()) {
-      bypass(paths);
-      std::erase_if(spec_.nodes, [&](const SpecNode& node) { return is_gone(node.path, paths); });
-      paths = empty_groups();
-    }
-  }
-
-  static bool is_gone(std::string_view path, const std::set<std::string>& paths) {
-    for (; !path.empty(); path = parent_path(path)) {
-      if (paths.contains(std::string(path))) return true;
-    }
-    return false;
-  }
-
-  /// Readers of `paths` outside of them read the first inputs of `paths`.
-  void bypass(const std::set<std::string>& paths) {
-    std::unordered_map<std::string, std::string> first_input;
-    for (const SpecNode& node : spec_.nodes) {
-      if (!paths.contains(node.path)) continue;
-      first_input[node.path] = node.inputs.empty() ? std::string() : node.inputs[0].path;
-    }
-    for (SpecNode& node : spec_.nodes) {
-      if (is_gone(node.path, paths)) continue;
-      if (is_gone(node.evaluates, paths)) {
-        throw Error(
-            fmt::format("'{}' evaluates '{}', which cannot be removed", node.path, node.evaluates));
-      }
-      for_each_reference(node, [&](std::string& path) {
-        path = read_instead(path, node.path, paths, first_input);
-      });
-    }
-    if (spec_.is_network) {
-      spec_.output = read_instead(spec_.output, spec_.name, paths, first_input);
-    }
-  }
-
-  /// What `reader` reads once `paths` are gone.
-  static std::string read_instead(std::string path, const std::string& reader,
-                                  const std::set<std::string>& paths,
-                                  const std::unordered_map<std::string, std::string>& first_input) {
-    while (is_gone(path, paths)) {
-      const auto found = first_input.find(path);
-      if (found == first_input.end()) {
-        throw Error(fmt::format("'{}' reads '{}', which would be gone", reader, path));
-      }
-      if (found->second.empty()) {
-        throw Error(fmt::format("'{}' has no input that its reader '{}' could take", path, reader));
-      }
-      path = found->second;
-    }
-    return path;
-  }
-
-  std::set<std::string> empty_groups() const {
-    std::unordered_set<std::string_view> parents;
-    for (const SpecNode& node : spec_.nodes) parents.insert(parent_path(node.path));
-    std::set<std::string> empty;
-    for (const SpecNode& node : spec_.nodes) {
-      if (!node.is_group || !node.evaluates.empty() || parents.contains(node.path)) continue;
-      if (!spec_.is_network && parent_path(node.path).empty()) {
-        throw Error(fmt::format("nothing would be left of '{}'", node.path));
-      }
-      empty.insert(node.path);
-    }
-    return empty;
+    remove_entries(spec_, std::move(paths));
   }
 
   void run(const ReplaceEdit& edit) {
     for (const std::string& path : paths_of(edit.target)) {
-      const size_t begin = index_of(path);
-      const size_t end = end_of(begin);
-      const DefaultInputs inputs{spec_.nodes[begin].inputs, "what it replaces has none"};
-      const std::vector<SpecNode> made = expand([&](Expander& expander, Frame& frame) {
+      const DefaultInputs inputs{spec_.find(path)->inputs, "what it replaces has none"};
+      std::vector<SpecNode> made = expand([&](Expander& expander, Frame& frame) {
         expander.expand_node(path, edit.node, edit.node.where, inputs, frame);
       });
-      spec_.nodes.erase(at(begin), at(end));
-      spec_.nodes.insert(at(begin), made.begin(), made.end());
+      const size_t place = place_of(spec_, path);
+      take_out(spec_, path);
+      put_in(spec_, place, std::move(made));
     }
   }
 
@@ -273,8 +196,7 @@ class Editor {
   }
 
   void insert(const InsertEdit& edit, const std::string& path) {
-    const size_t begin = index_of(path);
-    const SpecNode& anchor = spec_.nodes[begin];
+    const SpecNode& anchor = *spec_.find(path);
     const std::string group(parent_path(path));
     DefaultInputs first{{{path, edit.anchor.where}}, ""};
     if (edit.before) {
@@ -287,7 +209,7 @@ class Editor {
                fmt::format("'{}' ({}) before it is no default", last_component(path), anchor.op)};
     }
     DefaultInputs last;
-    const std::vector<SpecNode> made = expand([&](Expander& expander, Frame& frame) {
+    std::vector<SpecNode> made = expand([&](Expander& expander, Frame& frame) {
       last = expander.expand_nodes(edit.nodes, group, std::move(first), frame);
     });
     for (const SpecNode& node : made) {
@@ -296,27 +218,14 @@ class Editor {
             .note("it stands here", other->where);
       }
     }
-    if (!last.inputs.empty()) wire_in(path, last.inputs[0].path, edit.before);
-    const size_t place = edit.before ? begin : end_of(begin);
-    spec_.nodes.insert(at(place), made.begin(), made.end());
+    if (!last.inputs.empty()) wire_in(spec_, path, last.inputs[0].path, edit.before);
+    put_in(spec_, edit.before ? place_of(spec_, path) : place_after(spec_, path), std::move(made));
   }
 
   bool feeds_next(const SpecNode& node) const {
     if (node.is_group) return true;
     const OpNames::Op& op = scope_.ops.ops.find(node.op)->second;
     return op.feeds_next && !op.outputs.empty();
-  }
-
-  /// Before: the first input of `anchor` becomes `last`. After: its readers read `last`.
-  void wire_in(const std::string& anchor, const std::string& last, bool before) {
-    for (SpecNode& node : spec_.nodes) {
-      if (before && node.path == anchor) node.inputs[0].path = last;
-      if (before) continue;
-      for_each_reference(node, [&](std::string& path) {
-        if (path == anchor) path = last;
-      });
-    }
-    if (!before && spec_.is_network && spec_.output == anchor) spec_.output = last;
   }
 
   void run(const RewireEdit& edit) {
@@ -402,13 +311,12 @@ class Editor {
         throw Error(fmt::format("'{}' takes no input, so nothing changes when it moves", path));
       }
     }
-    bypass(paths);
+    bypass(spec_, paths);
     std::vector<SpecNode> moved;
     for (const std::string& path : run) {
-      const size_t begin = index_of(path);
-      const size_t end = end_of(begin);
-      std::move(at(begin), at(end), std::back_inserter(moved));
-      spec_.nodes.erase(at(begin), at(end));
+      std::vector<SpecNode> taken = take_out(spec_, path);
+      moved.insert(moved.end(), std::make_move_iterator(taken.begin()),
+                   std::make_move_iterator(taken.end()));
     }
     const SpecNode& target = *spec_.find(anchor);
     if (edit.before && target.inputs.empty()) {
@@ -420,9 +328,9 @@ class Editor {
       node.inputs[0] = previous;
       previous = {node.path, edit.anchor.where};
     }
-    wire_in(anchor, previous.path, edit.before);
-    const size_t begin = index_of(anchor);
-    spec_.nodes.insert(at(edit.before ? begin : end_of(begin)), moved.begin(), moved.end());
+    wire_in(spec_, anchor, previous.path, edit.before);
+    put_in(spec_, edit.before ? place_of(spec_, anchor) : place_after(spec_, anchor),
+           std::move(moved));
   }
 
   [[noreturn]] void no_sibling(const std::string& group, const std::string& name,
@@ -436,25 +344,6 @@ class Editor {
     throw hint.empty() ? error : error.note(hint);
   }
 
-  // Places in the list.
-
-  size_t index_of(std::string_view path) const {
-    return static_cast<size_t>(spec_.find(path) - spec_.nodes.data());
-  }
-
-  /// The place after an entry and all its members.
-  size_t end_of(size_t begin) const {
-    size_t end = begin + 1;
-    while (end < spec_.nodes.size() && is_within(spec_.nodes[end].path, spec_.nodes[begin].path)) {
-      ++end;
-    }
-    return end;
-  }
-
-  std::vector<SpecNode>::iterator at(size_t place) {
-    return spec_.nodes.begin() + static_cast<ptrdiff_t>(place);
-  }
-
   template <typename Fill>
   std::vector<SpecNode> expand(const Fill& fill) {
     Frame frame;
@@ -462,30 +351,6 @@ class Editor {
     Expander expander(scope_.library, scope_.ops);
     fill(expander, frame);
     return expander.take();
-  }
-
-  /// A group's input that no member reads any longer is no part of the graph.
-  void drop_unread_inputs() {
-    std::unordered_set<std::string> read;
-    const auto add = [&read](const std::string& path) {
-      if (path.ends_with("/in")) read.insert(path);
-    };
-    for (SpecNode& node : spec_.nodes) {
-      if (node.is_group && node.evaluates.empty()) {
-        add(node.output);
-      } else {
-        for_each_reference(node, add);
-      }
-    }
-    // Members come after their group: what an inner group reads is known before the outer's turn.
-    for (auto node = spec_.nodes.rbegin(); node != spec_.nodes.rend(); ++node) {
-      if (!node->is_group || !node->evaluates.empty() || node->inputs.empty()) continue;
-      if (read.contains(node->path + "/in")) {
-        add(node->inputs[0].path);
-      } else {
-        node->inputs.clear();
-      }
-    }
   }
 
   FlatSpec spec_;
