@@ -79,9 +79,9 @@ ExitCode run_bench(const Arguments& arguments, Streams& streams) {
                             arguments.precision),
                 {}, ExitCode::usage);
   }
-  const Chosen chosen = choose_variant(arguments.study);
+  const Variant variant = choose_variant(arguments.study);
   const BenchResult result =
-      bench(chosen.variant().spec, load_backend(arguments.backend), arguments.options);
+      bench(variant.spec, load_backend(arguments.backend), arguments.options);
   fmt::print(streams.err, "note: {} samples of random bytes stand in for the data set\n",
              result.samples);
   if (arguments.json) {

@@ -40,15 +40,8 @@ Study read_study(const StudyArguments& arguments);
 /// FILE[:VARIANT] --profile --set, for a command that works on one variant.
 void add_variant_arguments(CLI::App& app, StudyArguments& arguments);
 
-/// A whole study, and the variant of it that FILE:VARIANT names; the last without a name.
-struct Chosen {
-  Study study;
-  size_t index = 0;
-  const Variant& variant() const { return study.variants[index]; }
-  /// What the variant is compared with; null for the first.
-  const Variant* base() const;
-};
-Chosen choose_variant(const StudyArguments& arguments);
+/// The variant that FILE:VARIANT names; the last of the study without a name.
+Variant choose_variant(const StudyArguments& arguments);
 
 /// What `work` gives for a variant; an Error says which of several variants it was.
 template <typename Work>

@@ -56,9 +56,9 @@ ExitCode compare(Arguments arguments, Streams& streams) {
   }
   arguments.after.profile = arguments.before.profile;
   arguments.after.set = arguments.before.set;
-  const Chosen before = choose_variant(arguments.before);
-  const Chosen after = choose_variant(arguments.after);
-  const SpecDiff difference = diff(before.variant().spec, after.variant().spec);
+  const Variant before = choose_variant(arguments.before);
+  const Variant after = choose_variant(arguments.after);
+  const SpecDiff difference = diff(before.spec, after.spec);
   if (arguments.json) {
     print_json(streams, json_of(difference));
   } else {

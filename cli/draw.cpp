@@ -19,18 +19,17 @@ struct Arguments {
   bool pipeline = false;
 };
 
-Picture picture(const Chosen& chosen, const Arguments& arguments) {
-  const Variant& variant = chosen.variant();
+Picture picture(const Variant& variant, const Arguments& arguments) {
   if (!arguments.edit) {
     const auto draw = arguments.pipeline ? pipeline_picture : network_picture;
     return draw(variant.spec, variant.title);
   }
-  if (chosen.base() == nullptr) {
+  if (variant.before == nullptr) {
     throw Error(fmt::format("'{}' is compared with no other variant: there is no edit to draw",
                             variant.name),
                 variant.where, ExitCode::usage);
   }
-  return edit_picture(chosen.base()->spec, variant.spec, variant.title);
+  return edit_picture(*variant.before, *variant.after, variant.title);
 }
 
 void write_file(const std::string& path, const std::string& text) {

@@ -57,36 +57,16 @@ Study read_study(const StudyArguments& arguments) {
   return read_study(arguments.file, options, op_names());
 }
 
-const Variant* Chosen::base() const {
-  const auto found =
-      std::find_if(study.variants.begin(), study.variants.end(),
-                   [&](const Variant& other) { return other.name == variant().base; });
-  return found == study.variants.end() ? nullptr : &*found;
-}
-
-Chosen choose_variant(const StudyArguments& arguments) {
-  StudyArguments whole = arguments;
-  std::string wanted;
+Variant choose_variant(const StudyArguments& arguments) {
+  StudyArguments one = arguments;
   const size_t colon = arguments.file.rfind(':');
   if (colon != std::string::npos && !std::filesystem::exists(arguments.file)) {
-    whole.file = arguments.file.substr(0, colon);
-    wanted = arguments.file.substr(colon + 1);
+    one.file = arguments.file.substr(0, colon);
+    one.only = {arguments.file.substr(colon + 1)};
+  } else {
+    one.only = {"final"};
   }
-  Chosen chosen{.study = read_study(whole)};
-  const std::vector<Variant>& variants = chosen.study.variants;
-  chosen.index = variants.size() - 1;
-  if (wanted.empty()) return chosen;
-  const auto found = std::find_if(variants.begin(), variants.end(),
-                                  [&](const Variant& one) { return one.name == wanted; });
-  if (found == variants.end()) {
-    std::vector<std::string> names;
-    for (const Variant& variant : variants) names.push_back(variant.name);
-    Error error(fmt::format("'{}' has no variant '{}'", whole.file, wanted), {}, ExitCode::usage);
-    const std::string hint = did_you_mean(wanted, names);
-    throw error.note(hint.empty() ? fmt::format("it has {}", fmt::join(names, ", ")) : hint);
-  }
-  chosen.index = static_cast<size_t>(found - variants.begin());
-  return chosen;
+  return read_study(one).variants.back();
 }
 
 std::string columns_text(const std::vector<std::vector<std::string>>& rows,

@@ -76,25 +76,19 @@ std::string command_of(const Arguments& arguments) {
 /// net.svg and, where there is a base, edit.svg; drawn once however many seeds want them.
 class Drawings {
  public:
-  /// The whole study has the bases of a selection.
-  explicit Drawings(StudyArguments study) : study_(std::move(study)) { study_.only.clear(); }
-
   const std::vector<RunFile>& of(const Variant& variant) {
     auto [place, is_new] = drawn_.try_emplace(variant.name);
     if (!is_new) return place->second;
-    if (!all_) all_ = read_study(study_);
     place->second.emplace_back("net.svg", to_svg(network_picture(variant.spec, variant.title)));
-    for (const Variant& base : all_->variants) {
-      if (base.name != variant.base) continue;
+    if (variant.before != nullptr) {
       const std::string title = fmt::format("{}: {}", variant.title, variant.note);
-      place->second.emplace_back("edit.svg", to_svg(edit_picture(base.spec, variant.spec, title)));
+      place->second.emplace_back("edit.svg",
+                                 to_svg(edit_picture(*variant.before, *variant.after, title)));
     }
     return place->second;
   }
 
  private:
-  StudyArguments study_;
-  std::optional<Study> all_;
   std::map<std::string, std::vector<RunFile>> drawn_;
 };
 
@@ -122,7 +116,7 @@ ExitCode run(const Arguments& arguments, Streams& streams) {
   {
     Progress progress(streams.err, {.terminal = streams.err_terminal, .columns = streams.width});
     const StopOnSignal stop;
-    Drawings drawings(arguments.study);
+    Drawings drawings;
     const char* place = std::getenv("EXPGRAPH_DATA");
     StudyRunOptions options;
     options.runs = arguments.runs;

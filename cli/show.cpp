@@ -61,20 +61,20 @@ void dump(const std::vector<Shown>& stages, const std::string& folder) {
 }
 
 ExitCode show(const Arguments& arguments, Streams& streams) {
-  const Chosen chosen = choose_variant(arguments.study);
+  const Variant variant = choose_variant(arguments.study);
   const bool compiles =
       arguments.graph || arguments.stages || !arguments.stage.empty() || !arguments.dump.empty();
   if (!compiles) {
-    fmt::print(streams.out, "{}", to_yaml(chosen.variant().spec));
+    fmt::print(streams.out, "{}", to_yaml(variant.spec));
     return ExitCode::done;
   }
   if (arguments.graph) {
     const CompiledPipeline compiled =
-        compile_pipeline(chosen.variant().spec, {.backend = arguments.backend});
+        compile_pipeline(variant.spec, {.backend = arguments.backend});
     fmt::print(streams.out, "{}", to_text(compiled.train.step.graph));
     return ExitCode::done;
   }
-  const std::vector<Shown> stages = stages_of(chosen.variant(), arguments.backend);
+  const std::vector<Shown> stages = stages_of(variant, arguments.backend);
   if (!arguments.dump.empty()) dump(stages, arguments.dump);
   if (arguments.stages) {
     for (const Shown& stage : stages) {

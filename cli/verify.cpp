@@ -61,12 +61,12 @@ ExitCode verify_pipeline(const Arguments& arguments, Streams& streams) {
                             arguments.backends.size()),
                 {}, ExitCode::usage);
   }
-  const Chosen chosen = choose_variant(arguments.study);
+  const Variant variant = choose_variant(arguments.study);
   const char* place = std::getenv("EXPGRAPH_DATA");
   OpenDatasets datasets(
       {.path = arguments.data.empty() && place != nullptr ? place : arguments.data});
   const BackendDifferences found =
-      verify_backends(chosen.variant().spec, load_backend(arguments.backends[0]),
+      verify_backends(variant.spec, load_backend(arguments.backends[0]),
                       load_backend(arguments.backends[1]), datasets, arguments.options);
   const double worst = found.worst();
   const bool agree =

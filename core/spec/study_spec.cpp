@@ -280,6 +280,8 @@ class StudyReader {
       const auto base = static_cast<size_t>(point.base);
       result.base = points_[base].name;
       result.changes = diff(specs[base], specs.back());
+      result.before = std::make_shared<const FlatSpec>(specs[base]);
+      result.after = std::make_shared<const FlatSpec>(specs.back());
     }
     if (!assignments_.empty()) {
       const NamedEdits none;

@@ -18,6 +18,7 @@
 //   zip: {AXIS: [value, ...]}                  parameter, a path.attribute, or {NAME: [EDIT]}
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -47,6 +48,9 @@ struct Variant {
                      ///< selected ones; "" for the first
   FlatSpec spec;
   SpecDiff changes;  ///< against base
+  /// The two sides of `changes`, without the edits of --set, which need not fit the base; null for
+  /// a variant without base.
+  std::shared_ptr<const FlatSpec> before, after;
   std::vector<Expectation> expect;
   Location where;
 };
