@@ -24,13 +24,13 @@ memory::desc matrix(int64_t rows, int64_t columns, memory::format_tag tag) {
 /// The 2x2 tiles of a map of outputs, in chunks.
 struct Tiles {
   /// Chunks of tiles for products of `inputs` x `outputs` matrices: their transforms fit the
-  /// second-level cache, but there are enough tiles for the work on a matrix to outweigh reading
-  /// it; and as many chunks for one thread as for another.
+  /// second-level cache, unless that is too few for a product to be efficient; and as many chunks
+  /// for one thread as for another.
   Tiles(const Map& map, int64_t inputs, int64_t outputs, int threads)
       : rows((map.h + 1) / 2), columns((map.w + 1) / 2), count(map.n * rows * columns) {
     constexpr int64_t kCacheBytes = 3 << 19, kLeast = 96;
     const int64_t fits = kCacheBytes / (kPlaces * (inputs + outputs) * int64_t{sizeof(float)});
-    const int64_t most = std::max({fits, kLeast, inputs * outputs / (inputs + outputs)});
+    const int64_t most = std::max(fits, kLeast);
     const int64_t share = (count + threads - 1) / threads;
     const int64_t parts = (share + most - 1) / most;
     chunk = ((share + parts - 1) / parts + 15) / 16 * 16;
@@ -225,7 +225,6 @@ class WeightsGradient {
     sums_at_ = own.add(kPlaces * x_.c * y_.c * int64_t{sizeof(float)});
     own_bytes_ = own.bytes();
     scratch_.add(own_bytes_ * threads);
-    planes_at_ = scratch_.add(shape.w.bytes());
     reorder_at_ = scratch_.add(planes_.scratch_bytes());
   }
   int64_t scratch_bytes() const { return scratch_.bytes(); }
@@ -238,7 +237,7 @@ class WeightsGradient {
       for (int64_t chunk = begin; chunk < end; ++chunk)
         run_chunk(chunk * tiles_.chunk, thread, dy, x, scratch);
     });
-    float* planes = reinterpret_cast<float*>(scratch + planes_at_);
+    float* planes = sums(scratch, 0);  // each is written after the sums that lie there are read
     const int64_t plane = x_.c * y_.c;
     const int64_t part_step = own_bytes_ / int64_t{sizeof(float)};
     parallel(threads_, plane, 1024, [&](int, int64_t begin, int64_t end) {
@@ -283,7 +282,7 @@ class WeightsGradient {
   Product product_;
   Reorder planes_;
   ScratchPlan scratch_;
-  int64_t planes_at_ = 0, reorder_at_ = 0;
+  int64_t reorder_at_ = 0;
   int64_t inputs_at_ = 0, gradients_at_ = 0, product_at_ = 0, sums_at_ = 0, own_bytes_ = 0;
 };
 
