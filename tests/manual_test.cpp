@@ -1,5 +1,5 @@
-// manual_test: docs/manual.md is true: its files are what it says they are, and its commands print
-// what it shows.
+// manual_test: docs/manual.md and README.md are true: their files are what they say they are, and
+// their commands print what they show.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <unistd.h>
@@ -35,6 +35,12 @@ std::vector<Block> blocks_of(const fs::path& page) {
     }
   }
   return blocks;
+}
+
+std::string text_of(const fs::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file, std::ios::binary).rdbuf();
+  return text.str();
 }
 
 /// Both streams, one after the other, as the manual shows them.
@@ -74,4 +80,29 @@ TEST_CASE("files and console output of the manual are true") {
   fs::remove_all(folder);
   CHECK(files >= 3);
   CHECK(commands >= 5);
+}
+
+TEST_CASE("console output and picture of the README are true") {
+  const std::string prompt = "$ ./expgraph ";
+  const fs::path root = EXPGRAPH_SOURCE_DIR;
+  const fs::path before = fs::current_path();
+  fs::current_path(root);
+  int commands = 0;
+  for (const Block& block : blocks_of("README.md")) {
+    if (block.kind != "console") continue;
+    const std::string first = block.text.substr(0, block.text.find('\n'));
+    REQUIRE(first.starts_with(prompt));
+    CHECK(run(first.substr(prompt.size())) == block.text.substr(first.size() + 1));
+    ++commands;
+  }
+  CHECK(commands >= 2);
+
+  const fs::path drawn = fs::temp_directory_path() / fmt::format("readme-{}.svg", getpid());
+  const std::string command =
+      "draw experiments/ablations.yaml:residuals --profile cifar10 --edit -o ";
+  CHECK(text_of("README.md").find(command) != std::string::npos);
+  run(command + drawn.string());
+  CHECK(text_of(drawn) == text_of("docs/images/residuals.svg"));
+  fs::remove(drawn);
+  fs::current_path(before);
 }
