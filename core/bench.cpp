@@ -16,7 +16,7 @@
 namespace expgraph {
 namespace {
 
-constexpr int64_t kBatches = 6;  // that are generated; steps go round them
+constexpr int64_t kBatches = 4;  // that are generated; steps go round them
 constexpr int64_t kMostSamples = 1 << 20;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {

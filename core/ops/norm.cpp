@@ -194,7 +194,7 @@ std::vector<OpSchema> norm_ops() {
                    {.name = "dbias", .doc = "[C]"}},
        .infer = infer_backward,
        .cost = cost_backward,
-       .in_place = {{0, 0}}},
+       .in_place = {{0, 0}, {1, 0}}},
   };
 }
 
