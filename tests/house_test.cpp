@@ -54,7 +54,8 @@ const std::vector<SourceFile>& project_files() {
 }
 
 bool is_cpp(const SourceFile& file) {
-  return file.path.ends_with(".h") || file.path.ends_with(".cpp");
+  const fs::path ending = fs::path(file.path).extension();
+  return ending == ".h" || ending == ".cpp" || ending == ".cu" || ending == ".cuh";
 }
 
 /// What each room may include; a file belongs to the longest that fits.
@@ -66,6 +67,7 @@ const std::map<std::string, std::vector<std::string>> kArrows{
     {"core/passes/", {"core/support/", "core/ir/", "core/ops/", "core/passes/"}},
     {"core/", {"core/"}},
     {"backends/reference/", {"core/", "backends/reference/"}},
+    {"backends/libtorch/", {"core/", "backends/libtorch/"}},
     {"backends/onednn/", {"core/", "backends/onednn/"}},
     {"viz/", {"core/", "viz/"}},
     {"cli/", {"core/", "viz/", "cli/"}},

@@ -1,0 +1,171 @@
+// kernels: the fused CUDA kernels as functions of raw device pointers, sizes and a stream. No
+// framework is seen here: the backend calls them, and so does a test that runs them on the host.
+#pragma once
+
+#include <cstdint>
+
+struct CUstream_st;
+
+namespace expgraph::cuda {
+
+using Stream = CUstream_st*;  ///< cudaStream_t
+
+/// Element type of activations, in memory; arithmetic is in fp32.
+enum class Storage { f32, f16, bf16 };
+
+enum class Activation {
+  none,
+  relu,
+  celu,  ///< x > 0 ? x : alpha * (exp(x / alpha) - 1) (Barron, 2017)
+  gelu,  ///< x * Phi(x), exact (Hendrycks and Gimpel, 2016)
+};
+
+/// A window that slides over a map, as Window of core/ops/common.h, with the size of what it gives.
+struct PoolWindow {
+  int kh = 1, kw = 1, sh = 1, sw = 1, ph = 0, pw = 0;
+  int64_t out_h = 0, out_w = 0;
+};
+
+/// x [n, h, w, c], channels last, normalised, then max-pooled if `pooled`, then activated.
+struct NormSizes {
+  Storage storage = Storage::f32;
+  int64_t n = 0, h = 0, w = 0, c = 0;
+  Activation activation = Activation::none;
+  float alpha = 1;  ///< of celu
+  bool pooled = false;
+  PoolWindow window;  ///< at most 256 places, so that an index is a byte
+
+  constexpr int64_t rows() const { return n * h * w; }
+  constexpr int64_t out_rows() const { return pooled ? n * window.out_h * window.out_w : rows(); }
+};
+
+/// Bytes of scratch that batch_norm_forward and batch_norm_backward need.
+int64_t batch_norm_scratch_bytes(const NormSizes& sizes);
+
+struct NormForward {
+  const void* x;
+  const float *scale, *bias;                ///< [c]
+  const float *running_mean, *running_var;  ///< [c]
+  float epsilon, momentum;
+  void* y;         ///< [n, out_h, out_w, c]; may be x when not pooled
+  uint8_t* index;  ///< as y: the place of the maximum in its window; null where nobody reads it
+  float *mean, *inverse_std;                  ///< [c], of this batch
+  float *new_running_mean, *new_running_var;  ///< [c], may be the old ones; null: not wanted
+  float* scratch;
+};
+/// Statistics of the batch, then y = activation(pool(scale * (x - mean) * inverse_std + bias)).
+void batch_norm_forward(const NormSizes& sizes, const NormForward& args, Stream stream);
+
+struct NormApply {
+  const void* x;
+  const float *scale, *bias, *mean;  ///< [c]
+  const float* spread;               ///< [c]: 1 / standard deviation, or the variance
+  bool spread_is_variance = false;   ///< then 1 / sqrt(spread + epsilon) is taken
+  float epsilon = 0;
+  void* y;
+  uint8_t* index;  ///< null where nobody reads it
+};
+/// The same by statistics that are known.
+void batch_norm_apply(const NormSizes& sizes, const NormApply& args, Stream stream);
+
+struct NormBackward {
+  const void* dy;        ///< [n, out_h, out_w, c]
+  const void* saved;     ///< as dy: the activation's output (relu, celu) or input (gelu); else null
+  const uint8_t* index;  ///< from the forward pass, when pooled
+  const void* x;
+  const float *scale, *mean, *inverse_std;  ///< [c]
+  void* dx;               ///< as x; may be x, or dy when not pooled; null: not wanted
+  float *dscale, *dbias;  ///< [c]
+  float* scratch;
+};
+/// Gradients through activation, pooling and normalisation.
+void batch_norm_backward(const NormSizes& sizes, const NormBackward& args, Stream stream);
+
+struct LossSizes {
+  Storage storage = Storage::f32;
+  int64_t n = 0, classes = 0;
+  float label_smoothing = 0;
+  bool mean = true;  ///< the loss is the mean over n, else the sum
+};
+
+struct CrossEntropy {
+  const void* logits;    ///< [n, classes]
+  const int32_t* label;  ///< [n]; out of range: the loss is NaN
+  float* loss;           ///< scalar; null: not wanted
+  const float* dloss;    ///< scalar
+  void* dlogits;         ///< as logits, may be logits; null: not wanted
+  float* scratch;        ///< [n]
+};
+/// Loss with label smoothing, and its gradient, as cross_entropy and cross_entropy_backward.
+void cross_entropy(const LossSizes& sizes, const CrossEntropy& args, Stream stream);
+
+/// count = samples whose label is among the k largest logits, of equal ones the lower class first.
+/// scratch: [n].
+void count_correct(const LossSizes& sizes, const void* logits, const int32_t* label, int64_t k,
+                   float* count, float* scratch, Stream stream);
+
+/// Parameters of one update, laid end to end; the new values may be the old ones.
+struct Update {
+  const float *parameter, *gradient;
+  const float* momentum;  ///< null: without
+  const float* lr;        ///< scalar
+  float *new_parameter, *new_momentum;
+  int64_t count;
+  float momentum_factor, weight_decay;
+  bool nesterov;
+};
+/// As sgd_update, in one launch.
+void sgd_update(const Update& update, Stream stream);
+
+/// One step from an output pixel back to the source, in the order in which they are met.
+struct AugmentStep {
+  enum class Kind {
+    offset,     ///< pad (a negative offset) or crop: position += (y, x) [+ the sample's choice]
+    flip,       ///< where the sample's choice is 1, x = width - 1 - x
+    cutout,     ///< zero within the box of size (y, x) at the sample's choice
+    reflect,    ///< positions outside height x width are mirrored about the edges
+    zeros,      ///< positions outside height x width are zero
+    normalise,  ///< zeros met after this one are raw samples: they become values[c, 0]
+  };
+  Kind kind = Kind::offset;
+  int32_t y = 0, x = 0;
+  int32_t height = 0, width = 0;
+  const int32_t* choices = nullptr;  ///< [count, choice_width] by sample; null: none
+  int32_t choice_width = 0;
+};
+constexpr int kAugmentSteps = 12;
+
+struct Augment {
+  const uint8_t* samples;  ///< [count, h, w, c]
+  const int32_t* labels;   ///< [count]
+  const int32_t* order;    ///< samples of the epoch; this batch starts at *step * full_batch
+  const int64_t* step;     ///< scalar on the device
+  int64_t count = 0, h = 0, w = 0, c = 0;
+  int64_t batch = 0, full_batch = 0;  ///< the last batch of an epoch may be smaller
+  int64_t out_h = 0, out_w = 0;
+  const float* values;  ///< [c, 256]: what each byte becomes
+  int steps = 0;
+  AugmentStep program[kAugmentSteps];
+  Storage storage = Storage::f32;
+  void* images;    ///< [batch, out_h, out_w, c]
+  int32_t* label;  ///< [batch]
+};
+/// Gathers a batch out of the resident samples, through the augmentation, in one pass.
+void gather_batch(const Augment& args, Stream stream);
+
+constexpr int kMostMetrics = 16;
+struct MetricSources {
+  const float* at[kMostMetrics];
+  int count = 0;
+};
+/// table[*step, k] = *sources[k], then *step += 1: the last node of a step.
+void record_metrics(const MetricSources& sources, float* table, int64_t* step, Stream stream);
+/// lr and the like: *values[k] = table[*step, k] for each schedule.
+struct ScheduleTargets {
+  float* at[kMostMetrics];
+  int count = 0;
+};
+void read_schedules(const float* table, const int64_t* step, const ScheduleTargets& values,
+                    Stream stream);
+
+}  // namespace expgraph::cuda
