@@ -37,7 +37,7 @@ ExitCode check(const Arguments& arguments, Streams& streams) {
     const size_t nodes = in_variant(study, variant, [&](const FlatSpec& spec) {
       const PipelineGraphs graphs = build_pipeline(spec);
       check_expectations(variant, graphs.train, graphs.test ? &*graphs.test : nullptr);
-      make_step(graphs.train.forward, *graphs.train.optimiser);
+      make_step(graphs.train.forward, *graphs.train.training);
       return graphs.train.forward.nodes().size();
     });
     const SpecDiff& changes = variant.changes;

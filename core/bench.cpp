@@ -83,7 +83,7 @@ class Training {
     if (done_ % kBatches == 0) side_.begin(done_ / kBatches, kBatches);
     ++done_;
     const auto start = std::chrono::steady_clock::now();
-    side_.step(0, *store_);
+    side_.step({}, *store_);
     return seconds_since(start);
   }
 

@@ -12,7 +12,7 @@ namespace expgraph {
 namespace {
 
 /// Passes and memory plan of one graph; every stage is shown to the caller's dump.
-Program compile_graph(Graph graph, const OptimiserSpec* optimiser, const std::string& stage,
+Program compile_graph(Graph graph, const TrainingSpec* training, const std::string& stage,
                       const CompilePipelineOptions& options) {
   PassOptions passes{.simplify = options.simplify, .fuse = options.fuse};
   int number = 0;
@@ -27,7 +27,7 @@ Program compile_graph(Graph graph, const OptimiserSpec* optimiser, const std::st
     passes.dump = show;
   }
   const Target& goal = target(options.backend);
-  Program program{.graph = run_passes(std::move(graph), optimiser, goal, passes), .plan = {}};
+  Program program{.graph = run_passes(std::move(graph), training, goal, passes), .plan = {}};
   program.plan = plan_memory(program.graph, goal, options.share_memory);
   verify_plan(program.graph, program.plan);
   return program;
@@ -40,10 +40,24 @@ SidePrograms compile_side(SideGraphs graphs, const std::string& side,
     programs.prepare = compile_graph(*graphs.prepare, nullptr, side + "/prepare", options);
   }
   programs.feed = compile_graph(graphs.feed, nullptr, side + "/feed", options);
-  const OptimiserSpec* optimiser = graphs.optimiser ? &*graphs.optimiser : nullptr;
-  programs.step = compile_graph(graphs.forward, optimiser, side + "/step", options);
+  const TrainingSpec* training = graphs.training ? &*graphs.training : nullptr;
+  programs.step = compile_graph(graphs.forward, training, side + "/step", options);
   programs.graphs = std::move(graphs);
   return programs;
+}
+
+/// The evaluation graph with the averages of the training step where it has any of its states.
+Graph read_averages(const Graph& forward, const SidePrograms& train) {
+  const auto rename = [&](const std::string& name) {
+    for (const AverageSpec& average : train.graphs.training->averages) {
+      const std::string averaged = fmt::format("{}/{}", name, average.op->name);
+      if (average.op->evaluated && train.step.graph.find_leaf(averaged)) return averaged;
+    }
+    return name;
+  };
+  Rewriter rewriter(forward, rename);
+  for (size_t n = 0; n < forward.nodes().size(); ++n) rewriter.copy({static_cast<int32_t>(n)});
+  return rewriter.finish();
 }
 
 int64_t trainable_elements(const Graph& graph) {
@@ -97,6 +111,7 @@ CompiledPipeline compile_pipeline(const FlatSpec& spec, const CompilePipelineOpt
   int64_t arena = train.arena_bytes;
   int64_t bindings = train.binding_bytes;
   if (graphs.test) {
+    graphs.test->forward = read_averages(graphs.test->forward, out.train);
     out.test = compile_side(std::move(*graphs.test), "test", options);
     arena = std::max(arena, out.test->step.plan.arena_bytes);
     bindings = std::max(bindings, out.test->step.plan.binding_bytes);

@@ -8,7 +8,7 @@
 
 #include "core/build_graph.h"
 #include "core/data/dataset.h"
-#include "core/support/suggest.h"
+#include "core/training_spec.h"
 
 namespace expgraph {
 namespace {
@@ -230,6 +230,7 @@ class SideBuilder {
     builder.define(batch_, "", images);
     builder.define(batch_, "image", images);
     builder.define(batch_, "label", label);
+    TrainingBuilder training(spec_, builder, out_.schedules);
     for (const Instance& instance : instances_) {
       switch (op_of(instance).role) {
         case OpRole::dataset:
@@ -241,7 +242,16 @@ class SideBuilder {
           add_schedule(builder, instance);
           break;
         case OpRole::optimiser:
-          add_optimiser(builder, instance);
+          require_train(instance);
+          training.add_optimiser(instance, op_of(instance));
+          break;
+        case OpRole::group:
+          require_train(instance);
+          training.add_group(instance, op_of(instance));
+          break;
+        case OpRole::average:
+          require_train(instance);
+          training.add_average(instance, op_of(instance));
           break;
         case OpRole::compute:
           builder.add(instance);
@@ -251,7 +261,8 @@ class SideBuilder {
           break;
       }
     }
-    if (side_ == "train" && !out_.optimiser) {
+    out_.training = training.finish();
+    if (side_ == "train" && !out_.training) {
       fail(group(), "'train' has no optimiser (op 'sgd')");
     }
     if (out_.metrics.empty()) {
@@ -282,35 +293,10 @@ class SideBuilder {
     out_.schedules.push_back({path, &op_of(instance), attributes, instance.node->where});
   }
 
-  void add_optimiser(GraphBuilder& builder, const Instance& instance) {
-    if (side_ != "train") {
-      fail(*instance.node, fmt::format("an optimiser stands in 'train', not in '{}'", side_));
-    }
-    if (out_.optimiser) {
-      fail(*instance.node, fmt::format("'train' has two optimisers: '{}' and '{}'",
-                                       out_.optimiser->path, instance.path()));
-    }
-    const OpSchema& schema = op_of(instance);
-    try {
-      const std::vector<ValueId> inputs = builder.wired(instance, schema);
-      Attributes attributes = typed_attributes(*instance.node, schema);
-      std::vector<TensorType> types;
-      for (const ValueId id : inputs) types.push_back(builder.graph().type(id));
-      std::vector<const TensorType*> pointers;
-      for (const TensorType& type : types) pointers.push_back(&type);
-      schema.infer({schema, pointers, attributes});
-      const auto input = [&](std::string_view name) {
-        return inputs[static_cast<size_t>(schema.input_index(name))];
-      };
-      out_.optimiser = OptimiserSpec{.path = instance.path(),
-                                     .op = &schema,
-                                     .attributes = std::move(attributes),
-                                     .loss = input("loss"),
-                                     .lr = input("lr"),
-                                     .where = instance.node->where};
-    } catch (const Error& error) {
-      throw located(error, *instance.node);
-    }
+  void require_train(const Instance& instance) const {
+    if (side_ == "train") return;
+    fail(*instance.node,
+         fmt::format("'{}' stands in 'train', not in '{}'", instance.node->op, side_));
   }
 
   void add_metric(GraphBuilder& builder, const Instance& instance) {
@@ -395,7 +381,8 @@ const OpNames& op_names() {
       }
       entry.variadic = schema->variadic();
       entry.feeds_next = schema->role != OpRole::schedule && schema->role != OpRole::metric &&
-                         schema->role != OpRole::optimiser;
+                         schema->role != OpRole::optimiser && schema->role != OpRole::group &&
+                         schema->role != OpRole::average;
       for (const AttributeSchema& attribute : schema->attributes) {
         entry.attributes.emplace_back(attribute.name);
       }

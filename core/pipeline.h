@@ -57,7 +57,7 @@ struct SideGraphs {
   bool drop_last = false;
   std::vector<MetricSpec> metrics;
   std::vector<ScheduleSpec> schedules;
-  std::optional<OptimiserSpec> optimiser;  ///< train only; ids are those of `forward`
+  std::optional<TrainingSpec> training;  ///< train only; ids are those of `forward`
 };
 
 struct PipelineGraphs {

@@ -34,8 +34,11 @@ class Training {
   double step(int64_t k, int64_t all) {
     const int64_t whole = whole_batches(), done = k % whole;
     if (done == 0) side_.begin(k / whole, std::min(whole, all - k));
-    const auto epoch_steps = static_cast<double>(pipeline_.compiled.steps_per_epoch);
-    side_.step(static_cast<double>(k / whole) + static_cast<double>(done) / epoch_steps, *store_);
+    const int64_t epoch_steps = pipeline_.compiled.steps_per_epoch;
+    side_.step({.step = k / whole * epoch_steps + done,
+                .steps_per_epoch = epoch_steps,
+                .steps = pipeline_.compiled.steps},
+               *store_);
     return side_.last_loss();
   }
 

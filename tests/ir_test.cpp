@@ -32,6 +32,7 @@ constexpr std::string_view kWhole = R"(graph step {
     result index = %3
   }
   %15 = choice crop/choice : i32[8,2] bounds [9, 9]
+  %16 = state "net/conv/w/the copy" : f32[4,3,3,3] copy(net/conv/w)
   result "the pool's output" = %13
   update net/norm/running_mean = %11
   update net/norm/running_var = %12
@@ -151,7 +152,7 @@ TEST_CASE("each mistake in a graph's text is an error at its line and column") {
       {"graph g {\n  %0 = input x : f32[2]\n  %0 = input y : f32[2] }",
        "g:3:3: value %0 is defined twice"},
       {"graph g {\n  %0 = state w : f32[2] ones }",
-       "g:2:25: no initialiser 'ones', expected constant, uniform, normal"},
+       "g:2:25: no initialiser 'ones', expected constant, uniform, normal, copy"},
       {"graph g {\n  %0 = state w : f32[2] }",
        "g:2:25: expected an initialiser like uniform(-1, 1), got '}'"},
       {"graph g {\n  %0 = state w : f32[2] uniform(1) }", "g:2:34: expected ',', got ')'"},

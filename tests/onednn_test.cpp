@@ -237,7 +237,8 @@ Graph small_net() {
           op("sgd"), attributes({{"momentum", 0.9}, {"nesterov", true}, {"weight_decay", 5e-4}})),
       .loss = loss,
       .lr = lr};
-  return run_passes(std::move(graph), &sgd, target("onednn"), {});
+  const TrainingSpec training{.optimisers = {sgd}};
+  return run_passes(std::move(graph), &training, target("onednn"), {});
 }
 
 /// States and loss after some steps.

@@ -45,7 +45,7 @@ OptimiserSpec sgd(const Graph& graph, double momentum) {
 
 std::string step_of(std::string_view body, double momentum) {
   const Graph graph = parse(body);
-  const Graph step = make_step(graph, sgd(graph, momentum));
+  const Graph step = make_step(graph, {.optimisers = {sgd(graph, momentum)}});
   verify(step);
   return to_text(step);
 }
@@ -292,7 +292,7 @@ TEST_CASE("make_step: a parameter that only dead nodes read is left alone") {
     %r = add(%v, %x) @ dead)",
                                             kForward);
   const Graph graph = parse(with_dead);
-  const Graph step = make_step(graph, sgd(graph, 0));
+  const Graph step = make_step(graph, {.optimisers = {sgd(graph, 0)}});
   CHECK(step.updates().size() == 1);
   CHECK(step.find_leaf("dead/v/momentum") == nullptr);
 }
@@ -304,7 +304,7 @@ TEST_CASE("make_step: a parameter that is read but that the loss cannot teach is
     result head = %h)",
                                             kForward);
   const Graph graph = parse(with_head);
-  CHECK(message_of([&] { make_step(graph, sgd(graph, 0)); }) ==
+  CHECK(message_of([&] { make_step(graph, {.optimisers = {sgd(graph, 0)}}); }) ==
         "error: parameter 'head/v' would never be updated: the loss of 'update' does not depend on "
         "it\ngraph.txt:10:8: note: 'head' reads it\n");
 }
@@ -316,7 +316,7 @@ TEST_CASE("make_step: a loss without parameters is an error") {
     %lr = input lr : f32[]
     %l = cross_entropy(%x, %label) @ loss
     result loss = %l)");
-  CHECK(message_of([&] { make_step(graph, sgd(graph, 0)); }) ==
+  CHECK(message_of([&] { make_step(graph, {.optimisers = {sgd(graph, 0)}}); }) ==
         "error: 'update' has nothing to update: its loss depends on no parameter\n");
 }
 
@@ -331,14 +331,14 @@ TEST_CASE("to_double: every f32 becomes f64, integers stay, the step can still b
     %l = cross_entropy(%y, %label) @ loss
     result loss = %l)"));
   const Graph graph = parse(kForward);
-  const Graph first = to_double(make_step(graph, sgd(graph, 0.5)));
+  const Graph first = to_double(make_step(graph, {.optimisers = {sgd(graph, 0.5)}}));
   const Graph doubled = to_double(graph);
-  CHECK(same_graph(first, make_step(doubled, sgd(doubled, 0.5))));
+  CHECK(same_graph(first, make_step(doubled, {.optimisers = {sgd(doubled, 0.5)}})));
 }
 
 TEST_CASE("run_passes: the walk of a step, each stage reported, unchanged ones as such") {
   const Graph graph = parse(kForward);
-  const OptimiserSpec optimiser = sgd(graph, 0.5);
+  const TrainingSpec training{.optimisers = {sgd(graph, 0.5)}};
   std::string stages;
   std::vector<PassReport> reports;
   const PassOptions options{.dump =
@@ -348,14 +348,14 @@ TEST_CASE("run_passes: the walk of a step, each stage reported, unchanged ones a
                                       fmt::format("{}{} ", stage, changed ? "" : " (unchanged)");
                                 },
                             .reports = &reports};
-  const Graph step = run_passes(graph, &optimiser, target("onednn"), options);
+  const Graph step = run_passes(graph, &training, target("onednn"), options);
   CHECK(stages ==
         "simplify (unchanged) make_step simplify_step (unchanged) recompute (unchanged) fuse "
         "(unchanged) ");
   REQUIRE(reports.size() == 5);
   CHECK(reports[1].name == "make_step");
   CHECK(reports[1].changed);
-  CHECK(same_graph(step, make_step(graph, optimiser)));
+  CHECK(same_graph(step, make_step(graph, training)));
 }
 
 TEST_CASE("run_passes: the optimiser follows its loss through simplification") {
@@ -369,8 +369,8 @@ TEST_CASE("run_passes: the optimiser follows its loss through simplification") {
     %b = add(%a, %x) @ b
     %l = cross_entropy(%b, %label) @ loss
     result loss = %l)");
-  const OptimiserSpec optimiser = sgd(graph, 0);
-  const Graph step = run_passes(graph, &optimiser, target("reference"), {});
+  const TrainingSpec training{.optimisers = {sgd(graph, 0)}};
+  const Graph step = run_passes(graph, &training, target("reference"), {});
   REQUIRE(step.updates().size() == 1);
   CHECK(step.updates()[0].state == step.find_leaf("w")->value);
 }

@@ -21,7 +21,7 @@ constexpr double kFloor = 1e-2;  ///< gradients that cancel to nothing are round
 
 struct Net {
   Graph graph{"random"};
-  OptimiserSpec optimiser;
+  TrainingSpec training;
 };
 
 /// Draws a net: convolutions, normalisations, pools, branches that meet again or end beside each
@@ -49,11 +49,11 @@ class Draw {
     sgd.set("momentum", coin() ? 0.9 : 0.0);
     sgd.set("weight_decay", coin() ? 5e-4 : 0.0);
     sgd.set("nesterov", sgd.real("momentum") > 0 && coin());
-    net_.optimiser = {.path = "update",
-                      .op = &op("sgd"),
-                      .attributes = complete_attributes(op("sgd"), sgd),
-                      .loss = loss,
-                      .lr = lr};
+    net_.training.optimisers = {{.path = "update",
+                                 .op = &op("sgd"),
+                                 .attributes = complete_attributes(op("sgd"), sgd),
+                                 .loss = loss,
+                                 .lr = lr}};
     return std::move(net_);
   }
 
@@ -174,7 +174,7 @@ Outcome train(const Graph& step, const MemoryPlan& plan, const std::string& back
 }
 
 Graph compile(const Net& net, const Target& goal, bool optimise) {
-  return run_passes(net.graph, &net.optimiser, goal, {.simplify = optimise, .fuse = optimise});
+  return run_passes(net.graph, &net.training, goal, {.simplify = optimise, .fuse = optimise});
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// elementwise: relu, its gradient, add, scale and constant, over flat memory: all operands lie
-// alike, however that is.
+// elementwise: relu, its gradient, add, scale, scale_by and constant, over flat memory: all
+// operands lie alike, however that is.
 #include "backends/onednn/kernels.h"
 #include "backends/onednn/parallel.h"
 #include "backends/onednn/vector.h"
@@ -63,6 +63,18 @@ Made make_scale(const MakerContext& context) {
   });
 }
 
+Made make_scale_by(const MakerContext& context) {
+  Made made = alike(context, [threads = context.threads](const KernelArgs& args) {
+    const float* x = args.inputs[0].as<float>();
+    const float factor = *args.inputs[1].as<float>();
+    float* y = args.outputs[0].as<float>();
+    parallel(threads, args.outputs[0].type.elements(), kGrain,
+             [&](int, int64_t i, int64_t end) { scale(x + i, factor, y + i, end - i); });
+  });
+  made.inputs[1] = Layout::dense;
+  return made;
+}
+
 Made make_constant(const MakerContext& context) {
   const float value = static_cast<float>(context.node.attributes.real("value"));
   return alike(context, [value](const KernelArgs& args) {
@@ -72,7 +84,7 @@ Made make_constant(const MakerContext& context) {
 
 constexpr Maker kMakers[] = {
     {"relu", make_relu},   {"relu_backward", make_relu_backward}, {"add", make_add},
-    {"scale", make_scale}, {"constant", make_constant},
+    {"scale", make_scale}, {"scale_by", make_scale_by},           {"constant", make_constant},
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// elementwise: the meaning of relu, add, scale and constant.
+// elementwise: the meaning of relu, add, scale, scale_by and constant.
 #include "backends/reference/kernels.h"
 
 namespace expgraph::reference {
@@ -40,6 +40,14 @@ void scale(const Attributes& attributes, const KernelArgs& args) {
 }
 
 template <typename T>
+void scale_by(const Attributes&, const KernelArgs& args) {
+  const T* x = args.inputs[0].as<T>();
+  const T factor = *args.inputs[1].as<T>();
+  T* y = args.outputs[0].as<T>();
+  for (int64_t i = 0; i < args.outputs[0].type.elements(); ++i) y[i] = factor * x[i];
+}
+
+template <typename T>
 void constant(const Attributes& attributes, const KernelArgs& args) {
   T* y = args.outputs[0].as<T>();
   std::fill_n(y, args.outputs[0].type.elements(), static_cast<T>(attributes.real("value")));
@@ -50,6 +58,7 @@ constexpr KernelEntry kKernels[] = {
     {"relu_backward", relu_backward<float>, relu_backward<double>},
     {"add", add<float>, add<double>},
     {"scale", scale<float>, scale<double>},
+    {"scale_by", scale_by<float>, scale_by<double>},
     {"constant", constant<float>, constant<double>},
 };
 

@@ -71,6 +71,8 @@ void fill(PhiloxStream stream, const Initialiser& initialiser, std::span<T> valu
         }
       }
       return;
+    case Initialiser::Kind::copy:
+      EXPGRAPH_CHECK(false && "a copy has no values of its own");
   }
 }
 

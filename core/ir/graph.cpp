@@ -133,6 +133,12 @@ void Graph::add_update(ValueId state, ValueId value) {
   updates_.push_back({state, value});
 }
 
+void Graph::replace_update(ValueId state, ValueId value) {
+  const auto update = std::ranges::find(updates_, state, &StateUpdate::state);
+  EXPGRAPH_CHECK(update != updates_.end() && type(state) == type(value));
+  update->value = value;
+}
+
 const Leaf& Graph::leaf(ValueId id) const {
   EXPGRAPH_CHECK(is_leaf(id));
   return leaves_[static_cast<size_t>(value(id).output)];

@@ -32,12 +32,14 @@ struct NodeId {
   auto operator<=>(const NodeId&) const = default;
 };
 
-/// How a state starts. uniform: [a, b); normal: mean a, standard deviation b; constant: a.
+/// How a state starts. uniform: [a, b); normal: mean a, standard deviation b; constant: a; copy: as
+/// the state `of` starts.
 struct Initialiser {
-  enum class Kind { constant, uniform, normal };
+  enum class Kind { constant, uniform, normal, copy };
   Kind kind = Kind::constant;
   double a = 0;
   double b = 0;
+  std::string of = {};
   bool operator==(const Initialiser&) const = default;
 };
 
@@ -112,6 +114,8 @@ class Graph {
 
   void add_result(std::string name, ValueId value);
   void add_update(ValueId state, ValueId value);
+  /// `state` takes `value` instead of what it took.
+  void replace_update(ValueId state, ValueId value);
 
   const std::string& name() const { return name_; }
   const std::vector<Leaf>& leaves() const { return leaves_; }

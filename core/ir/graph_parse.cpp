@@ -236,8 +236,12 @@ class Parser {
       if (kInitialiserNames[k] != kind.text) continue;
       out.kind = static_cast<Initialiser::Kind>(k);
       expect("(");
-      out.a = number<double>("a number");
-      if (out.kind != Initialiser::Kind::constant) {
+      if (out.kind == Initialiser::Kind::copy) {
+        out.of = name("the name of a state").text;
+      } else {
+        out.a = number<double>("a number");
+      }
+      if (out.kind == Initialiser::Kind::uniform || out.kind == Initialiser::Kind::normal) {
         expect(",");
         out.b = number<double>("a number");
       }

@@ -32,6 +32,9 @@ std::string initialiser_text(const Initialiser& initialiser) {
   if (initialiser.kind == Initialiser::Kind::constant) {
     return fmt::format("{}({})", name, initialiser.a);
   }
+  if (initialiser.kind == Initialiser::Kind::copy) {
+    return fmt::format("{}({})", name, name_text(initialiser.of));
+  }
   return fmt::format("{}({}, {})", name, initialiser.a, initialiser.b);
 }
 

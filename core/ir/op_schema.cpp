@@ -133,10 +133,14 @@ ValueId UpdateContext::add_state(std::string_view name) const {
   return graph.add_state(fmt::format("{}/{}", graph.leaf(parameter).name, name), type, {}, false);
 }
 
-NodeId UpdateContext::add_node(std::string_view name, std::vector<ValueId> inputs,
+NodeId UpdateContext::add_node(std::string_view name, std::vector<ValueId> read,
                                Attributes node_attributes) const {
-  return graph.add_node(op(name), std::move(node_attributes), std::move(inputs), std::string(path),
+  return graph.add_node(op(name), std::move(node_attributes), std::move(read), std::string(path),
                         where);
+}
+
+ValueId AverageContext::add(std::string_view name, std::vector<ValueId> inputs) const {
+  return graph.output(graph.add_node(op(name), {}, std::move(inputs), std::string(path), where));
 }
 
 Cost cost_of(const Graph& graph, const Node& node) {

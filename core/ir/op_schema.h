@@ -78,16 +78,47 @@ struct GradientContext {
 /// What an optimiser's update rule is given: one parameter and its gradient.
 struct UpdateContext {
   Graph& graph;                  ///< nodes, states and state updates are added here
-  const Attributes& attributes;  ///< of the optimiser node
+  const Attributes& attributes;  ///< of the optimiser node, weight_decay times its group's factor
   ValueId parameter, gradient;
-  ValueId lr;             ///< scalar
-  std::string_view path;  ///< of the nodes added
-  Location where;         ///< of the optimiser node
+  ValueId lr;                       ///< scalar, times the factor of the parameter's group
+  std::span<const ValueId> inputs;  ///< of the optimiser node, by its op; invalid = absent
+  std::string_view optimiser;       ///< its path
+  std::string_view path;            ///< of the nodes added
+  Location where;                   ///< of the optimiser node
   /// A new state "<parameter>/<name>" of the parameter's type: zero at the start, not trainable.
   ValueId add_state(std::string_view name) const;
   /// Adds a node at `path`.
-  NodeId add_node(std::string_view op, std::vector<ValueId> inputs,
-                  Attributes node_attributes) const;
+  NodeId add_node(std::string_view op, std::vector<ValueId> read, Attributes node_attributes) const;
+};
+
+/// What the rule of an average is given: a state that training changes, and the state beside it.
+struct AverageContext {
+  Graph& graph;
+  ValueId value;    ///< what the state is about to take
+  ValueId average;  ///< the state "<state>/<op>", which starts as a copy of the state
+  ValueId decay;    ///< scalar: weight of the past
+  ValueId when;     ///< scalar: 1 in the steps that move the average, else 0
+  ValueId last;     ///< scalar: 1 in those steps and in the last one, else 0
+  std::string_view path;
+  Location where;
+  ValueId add(std::string_view op, std::vector<ValueId> inputs) const;
+};
+
+/// What the state and its average take at the end of a step.
+struct Averaged {
+  ValueId value, average;
+};
+
+/// A step of a training. Its schedules are read before it, so that the first is step 0.
+struct ScheduleTime {
+  int64_t step = 0;
+  int64_t steps_per_epoch = 1;
+  int64_t steps = 1;  ///< of the whole training
+  /// 0 = start, 1.5 = half through the second epoch.
+  double epoch() const {
+    return static_cast<double>(step / steps_per_epoch) +
+           static_cast<double>(step % steps_per_epoch) / static_cast<double>(steps_per_epoch);
+  }
 };
 
 /// Work of one execution.
@@ -105,7 +136,9 @@ enum class OpRole {
   cache,      ///< all upstream is done once
   batch,      ///< samples -> steps
   schedule,   ///< a scalar a step, known in advance
-  optimiser,  ///< loss and lr -> updates of every parameter upstream of the loss
+  optimiser,  ///< loss and lr -> updates of the parameters upstream of the loss
+  group,      ///< parameters that are updated in another way than the rest
+  average,    ///< a second copy of every state that training changes
   metric,     ///< a compute op whose result is reported
 };
 
@@ -137,11 +170,14 @@ struct OpSchema {
   std::vector<ValueId> (*gradient)(const GradientContext&) = nullptr;
   /// Optimisers: adds the nodes and the state updates of one parameter's step.
   void (*update)(const UpdateContext&) = nullptr;
-  /// Schedules: the value at `epoch` (0 = start, 1.5 = half through the second epoch).
-  double (*schedule)(const Attributes&, double epoch) = nullptr;
+  /// Averages: adds the nodes of one state.
+  Averaged (*average)(const AverageContext&) = nullptr;
+  /// Schedules: the value of a step.
+  double (*schedule)(const Attributes&, const ScheduleTime&) = nullptr;
   /// Null: elementwise, one flop an output element, bytes of inputs and outputs.
   Cost (*cost)(const InferContext&, std::span<const TensorType> outputs) = nullptr;
 
+  bool evaluated = false;  ///< averages: evaluation reads it instead of the state
   std::vector<InPlace> in_place = {};
   std::string_view evaluation_op = {};  ///< op that stands in for this one when evaluating (inputs
                                         ///< and attributes taken by name)

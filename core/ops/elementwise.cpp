@@ -1,4 +1,5 @@
-// elementwise: relu, add, scale, constant: one output element from the same element of the inputs.
+// elementwise: relu, add, scale, scale_by, constant: one output element from the same element of
+// the inputs.
 #include <fmt/format.h>
 
 #include "core/ops/families.h"
@@ -36,6 +37,13 @@ Types infer_add(const InferContext& context) {
 Cost cost_add(const InferContext& context, std::span<const TensorType> outputs) {
   const auto terms = static_cast<int64_t>(context.inputs.size()) - 1;
   return rules::flop_cost(context, outputs, rules::product(terms, outputs[0].elements()));
+}
+
+Types infer_scale_by(const InferContext& context) {
+  rules::require_float(context, 0);
+  const TensorType scalar{accumulation_dtype(context.input(0).dtype), {}};
+  rules::require_type(context, 1, scalar, "a scalar");
+  return {context.input(0)};
 }
 
 Types infer_constant(const InferContext& context) {
@@ -98,6 +106,14 @@ std::vector<OpSchema> elementwise_ops() {
        .gradient = gradient_scale,
        .in_place = {{0, 0}},
        .example = "logits: {op: scale, factor: 0.125}"},
+      {.name = "scale_by",
+       .family = "elementwise",
+       .doc = "Product with a scalar that is known when it runs: y = factor * x.",
+       .internal = true,
+       .inputs = {{.name = "x", .doc = "any shape"}, {.name = "factor", .doc = "scalar"}},
+       .outputs = {{.name = "y", .doc = "as x"}},
+       .infer = infer_scale_by,
+       .in_place = {{0, 0}}},
       {.name = "constant",
        .family = "elementwise",
        .doc = "A tensor with one value everywhere.",

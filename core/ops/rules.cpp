@@ -28,6 +28,12 @@ void require_float(const InferContext& context, size_t k) {
       fmt::format("{}, {} expects floating point numbers", described(context, k), context.op.name));
 }
 
+void require_scalar(const InferContext& context, size_t k) {
+  require_float(context, k);
+  if (context.input(k).rank() == 0) return;
+  context.fail(fmt::format("{}, {} expects a scalar", described(context, k), context.op.name));
+}
+
 void require_dtype(const InferContext& context, size_t k, DType dtype) {
   if (context.input(k).dtype == dtype) return;
   context.fail(fmt::format("{}, {} expects {} elements", described(context, k), context.op.name,

@@ -13,6 +13,7 @@ namespace expgraph::rules {
 std::string described(const InferContext& context, size_t k);
 
 void require_float(const InferContext& context, size_t k);
+void require_scalar(const InferContext& context, size_t k);
 void require_dtype(const InferContext& context, size_t k, DType dtype);
 /// `layout` names the dimensions: "[N, C, H, W]"; its rank is `rank`.
 void require_rank(const InferContext& context, size_t k, int64_t rank, std::string_view layout);

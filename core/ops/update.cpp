@@ -9,13 +9,6 @@ namespace {
 
 using Types = std::vector<TensorType>;
 
-void require_scalar(const InferContext& context, size_t k) {
-  rules::require_float(context, k);
-  if (context.input(k).rank() == 0) return;
-  context.fail(
-      fmt::format("{}, {} expects a scalar", rules::described(context, k), context.op.name));
-}
-
 void check_attributes(const InferContext& context) {
   rules::require_range(context, "momentum", 0, 1, false);
   const double decay = context.attributes.real("weight_decay");
@@ -27,8 +20,8 @@ void check_attributes(const InferContext& context) {
 
 Types infer_sgd(const InferContext& context) {
   check_attributes(context);
-  require_scalar(context, 0);
-  require_scalar(context, 1);
+  rules::require_scalar(context, 0);
+  rules::require_scalar(context, 1);
   return {};
 }
 
@@ -64,6 +57,27 @@ void update_sgd(const UpdateContext& context) {
   if (has_momentum) context.graph.add_update(inputs[3], context.graph.output(step, 1));
 }
 
+Types infer_group(const InferContext& context) {
+  for (const std::string_view factor : {"lr", "weight_decay"}) {
+    const double value = context.attributes.real(factor);
+    if (value < 0) context.fail(fmt::format("{} is {}, expected at least 0", factor, value));
+  }
+  if (context.has(0)) rules::require_scalar(context, 0);
+  return {};
+}
+
+/// Which parameters a node means.
+std::vector<AttributeSchema> selection() {
+  return {{"parameters", AttributeKind::text, std::string(),
+           "a glob over their paths; empty: all that no other optimiser names"},
+          {"of", AttributeKind::text, std::string(), "of nodes with this operator only"}};
+}
+
+std::vector<AttributeSchema> with_selection(std::vector<AttributeSchema> attributes) {
+  for (AttributeSchema& one : selection()) attributes.push_back(std::move(one));
+  return attributes;
+}
+
 std::vector<AttributeSchema> sgd_attributes() {
   return {{"momentum", AttributeKind::real, 0.0, "weight of the past, at least 0 and less than 1"},
           {"nesterov", AttributeKind::boolean, false, "Nesterov's form of momentum"},
@@ -82,12 +96,30 @@ std::vector<OpSchema> update_ops() {
        .role = OpRole::optimiser,
        .inputs = {{.name = "loss", .doc = "scalar to make small"},
                   {.name = "lr", .doc = "learning rate, scalar"}},
-       .attributes = sgd_attributes(),
+       .attributes = with_selection(sgd_attributes()),
        .infer = infer_sgd,
        .update = update_sgd,
        .cost = rules::copy_cost,
        .example = "update: {op: sgd, inputs: [loss], lr: lr, momentum: 0.9, nesterov: true, "
                   "weight_decay: 5e-4}"},
+      {.name = "parameter_group",
+       .family = "update",
+       .doc = "Factors of the learning rate and weight decay of some parameters; those of several "
+              "groups multiply. Without a schedule, lr 0 freezes them: no gradient is computed.",
+       .role = OpRole::group,
+       .inputs = {{.name = "schedule",
+                   .doc = "a further factor of the learning rate, scalar",
+                   .optional = true}},
+       .attributes = {{"parameters", AttributeKind::text, std::nullopt,
+                       "a glob over their paths: \"**/bn/bias\""},
+                      {"of", AttributeKind::text, std::string(),
+                       "of nodes with this operator only"},
+                      {"lr", AttributeKind::real, 1.0, "times the learning rate"},
+                      {"weight_decay", AttributeKind::real, 1.0, "times the weight decay"}},
+       .infer = infer_group,
+       .cost = rules::copy_cost,
+       .example = "biases: {op: parameter_group, parameters: \"**/bias\", lr: 64, weight_decay: "
+                  "0.015625}"},
       {.name = "sgd_update",
        .family = "update",
        .doc = "One parameter's step of sgd: g = gradient + weight_decay * parameter; m' = momentum "

@@ -1,54 +1,227 @@
-// make_step: forward graph and optimiser -> forward, backward, update and the state updates.
+// make_step: forward graph and what a training says -> forward, backward, update, averages and the
+// state updates.
 // A parameter that nothing reported depends on gets no update (PyTorch leaves it alone too); one
 // that a result reads but the loss does not depend on is an error, as it would never learn.
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
 
 #include "core/ir/op_schema.h"
 #include "core/passes/analysis.h"
 #include "core/passes/passes.h"
 
 namespace expgraph {
+namespace {
 
-Graph make_step(Graph graph, const OptimiserSpec& optimiser) {
-  EXPGRAPH_CHECK(optimiser.op != nullptr && optimiser.op->update != nullptr);
-  const std::vector<bool> live = live_nodes(graph, {&optimiser.loss, 1});
-  const std::vector<std::vector<NodeId>> readers = graph.consumers();
-  std::vector<ValueId> parameters;
-  for (const Leaf& leaf : graph.leaves()) {
-    if (leaf.trainable) parameters.push_back(leaf.value);
-  }
-  const std::vector<ValueId> gradients = differentiate(graph, optimiser.loss, parameters);
+/// What the groups of a parameter make of its learning rate and weight decay.
+struct Factors {
+  double lr = 1;
+  double weight_decay = 1;
+  std::vector<ValueId> schedules;
+  bool frozen = false;
+};
 
-  bool updated = false;
-  for (size_t k = 0; k < parameters.size(); ++k) {
-    const std::string name = graph.leaf(parameters[k]).name;
-    if (gradients[k].valid()) {
-      const std::string path = fmt::format("{}/{}", optimiser.path, name);
-      optimiser.op->update({.graph = graph,
-                            .attributes = optimiser.attributes,
-                            .parameter = parameters[k],
-                            .gradient = gradients[k],
-                            .lr = optimiser.lr,
-                            .path = path,
-                            .where = optimiser.where});
-      updated = true;
-      continue;
+class StepMaker {
+ public:
+  StepMaker(Graph graph, const TrainingSpec& training)
+      : graph_(std::move(graph)), training_(training), readers_(graph_.consumers()) {
+    std::vector<ValueId> losses;
+    for (const OptimiserSpec& optimiser : training.optimisers) losses.push_back(optimiser.loss);
+    live_ = live_nodes(graph_, losses);
+    for (const ParameterGroup& group : training.groups) {
+      for (const std::string& parameter : group.parameters) {
+        Factors& factors = factors_[parameter];
+        factors.lr *= group.lr;
+        factors.weight_decay *= group.weight_decay;
+        if (group.schedule.valid()) {
+          factors.schedules.push_back(group.schedule);
+        } else {
+          factors.frozen |= group.lr == 0;
+        }
+      }
     }
-    for (const NodeId reader : readers[static_cast<size_t>(parameters[k].index)]) {
-      if (!live[static_cast<size_t>(reader.index)]) continue;
+  }
+
+  Graph make() {
+    const std::vector<StateUpdate> statistics = graph_.updates();
+    for (const OptimiserSpec& optimiser : training_.optimisers) {
+      EXPGRAPH_CHECK(optimiser.op != nullptr && optimiser.op->update != nullptr);
+      parameters_[&optimiser] = parameters_of(optimiser);
+    }
+    differentiate_losses();
+    for (const OptimiserSpec& optimiser : training_.optimisers) add_updates(optimiser);
+    for (const StateUpdate& update : statistics) add_averages(update.state);
+    return std::move(graph_);
+  }
+
+ private:
+  bool is_frozen(const std::string& parameter) const {
+    const auto found = factors_.find(parameter);
+    return found != factors_.end() && found->second.frozen;
+  }
+
+  std::vector<ValueId> parameters_of(const OptimiserSpec& optimiser) const {
+    const auto names = [](const OptimiserSpec& spec, const std::string& name) {
+      return std::ranges::find(spec.parameters, name) != spec.parameters.end();
+    };
+    std::vector<ValueId> found;
+    for (const Leaf& leaf : graph_.leaves()) {
+      if (!leaf.trainable || is_frozen(leaf.name)) continue;
+      const bool taken =
+          optimiser.takes_rest
+              ? std::ranges::none_of(training_.optimisers,
+                                     [&](const auto& other) { return names(other, leaf.name); })
+              : names(optimiser, leaf.name);
+      if (taken) found.push_back(leaf.value);
+    }
+    return found;
+  }
+
+  /// Optimisers of one loss share its backward pass.
+  void differentiate_losses() {
+    for (const OptimiserSpec& first : training_.optimisers) {
+      const ValueId loss = first.loss;
+      std::vector<ValueId> parameters;
+      for (const OptimiserSpec& optimiser : training_.optimisers) {
+        const std::vector<ValueId>& own = parameters_.at(&optimiser);
+        if (optimiser.loss == loss) parameters.insert(parameters.end(), own.begin(), own.end());
+      }
+      if (std::ranges::any_of(parameters, [&](ValueId p) { return gradients_.contains(p); })) {
+        continue;
+      }
+      const std::vector<ValueId> gradients = differentiate(graph_, loss, parameters);
+      for (size_t k = 0; k < parameters.size(); ++k) gradients_[parameters[k]] = gradients[k];
+    }
+  }
+
+  void add_updates(const OptimiserSpec& optimiser) {
+    bool updated = false;
+    for (const ValueId parameter : parameters_.at(&optimiser)) {
+      if (gradients_.at(parameter).valid()) {
+        add_update(optimiser, parameter);
+        add_averages(parameter);
+        updated = true;
+      } else {
+        check_unread(optimiser, parameter);
+      }
+    }
+    if (!updated) {
+      throw Error(fmt::format("'{}' has nothing to update: its loss depends on no parameter",
+                              optimiser.path),
+                  optimiser.where);
+    }
+  }
+
+  void add_update(const OptimiserSpec& optimiser, ValueId parameter) {
+    const std::string name = graph_.leaf(parameter).name;
+    const std::string path = fmt::format("{}/{}", optimiser.path, name);
+    Attributes attributes = optimiser.attributes;
+    for (const std::string_view selection : {"parameters", "of"}) attributes.erase(selection);
+    ValueId lr = optimiser.lr;
+    if (const auto found = factors_.find(name); found != factors_.end()) {
+      const Factors& factors = found->second;
+      if (factors.weight_decay != 1) {
+        attributes.set("weight_decay", attributes.real("weight_decay") * factors.weight_decay);
+      }
+      if (factors.lr != 1) {
+        Attributes factor;
+        factor.set("factor", factors.lr);
+        lr = graph_.add("scale", {lr}, std::move(factor), path);
+      }
+      for (const ValueId schedule : factors.schedules) {
+        lr = graph_.add("scale_by", {lr, schedule}, {}, path);
+      }
+    }
+    optimiser.op->update({.graph = graph_,
+                          .attributes = attributes,
+                          .parameter = parameter,
+                          .gradient = gradients_.at(parameter),
+                          .lr = lr,
+                          .inputs = optimiser.inputs,
+                          .optimiser = optimiser.path,
+                          .path = path,
+                          .where = optimiser.where});
+  }
+
+  /// Each average sees what the one before it made of the state.
+  void add_averages(ValueId state) {
+    const std::string name = graph_.leaf(state).name;
+    for (const AverageSpec& spec : training_.averages) {
+      const auto update = std::ranges::find(graph_.updates(), state, &StateUpdate::state);
+      EXPGRAPH_CHECK(update != graph_.updates().end());
+      const ValueId value = update->value;
+      const TensorType type = graph_.type(state);
+      const ValueId average =
+          graph_.add_state(fmt::format("{}/{}", name, spec.op->name), type,
+                           {.kind = Initialiser::Kind::copy, .of = name}, false);
+      const std::string path = fmt::format("{}/{}", spec.path, name);
+      const Averaged made = spec.op->average({.graph = graph_,
+                                              .value = value,
+                                              .average = average,
+                                              .decay = decay_of(spec),
+                                              .when = spec.when,
+                                              .last = spec.last,
+                                              .path = path,
+                                              .where = spec.where});
+      graph_.replace_update(state, made.value);
+      graph_.add_update(average, made.average);
+    }
+  }
+
+  ValueId decay_of(const AverageSpec& spec) {
+    if (spec.decay.valid()) return spec.decay;
+    const auto steps = static_cast<double>(spec.attributes.integer("every"));
+    Attributes constant;
+    constant.set("value", std::pow(spec.attributes.real("decay"), steps));
+    constant.set("dtype", std::string(to_string(graph_.type(spec.when).dtype)));
+    return graph_.add("constant", {}, std::move(constant), spec.path);
+  }
+
+  void check_unread(const OptimiserSpec& optimiser, ValueId parameter) const {
+    for (const NodeId reader : readers_[static_cast<size_t>(parameter.index)]) {
+      if (!live_[static_cast<size_t>(reader.index)]) continue;
       throw Error(fmt::format("parameter '{}' would never be updated: the loss of '{}' does not "
                               "depend on it",
-                              name, optimiser.path),
+                              graph_.leaf(parameter).name, optimiser.path),
                   optimiser.where)
-          .note(fmt::format("'{}' reads it", graph.node(reader).path), graph.node(reader).where);
+          .note(fmt::format("'{}' reads it", graph_.node(reader).path), graph_.node(reader).where);
     }
   }
-  if (!updated) {
-    throw Error(
-        fmt::format("'{}' has nothing to update: its loss depends on no parameter", optimiser.path),
-        optimiser.where);
+
+  Graph graph_;
+  const TrainingSpec& training_;
+  std::vector<std::vector<NodeId>> readers_;  // of the forward graph
+  std::vector<bool> live_;                    // of the forward graph
+  std::map<std::string, Factors, std::less<>> factors_;
+  std::map<const OptimiserSpec*, std::vector<ValueId>> parameters_;
+  std::map<ValueId, ValueId> gradients_;  // by parameter
+};
+
+}  // namespace
+
+std::vector<ValueId*> TrainingSpec::values() {
+  std::vector<ValueId*> found;
+  const auto add = [&](ValueId& value) {
+    if (value.valid()) found.push_back(&value);
+  };
+  for (OptimiserSpec& optimiser : optimisers) {
+    add(optimiser.loss);
+    add(optimiser.lr);
+    for (ValueId& input : optimiser.inputs) add(input);
   }
-  return graph;
+  for (ParameterGroup& group : groups) add(group.schedule);
+  for (AverageSpec& average : averages) {
+    add(average.decay);
+    add(average.when);
+    add(average.last);
+  }
+  return found;
+}
+
+Graph make_step(Graph forward, const TrainingSpec& training) {
+  return StepMaker(std::move(forward), training).make();
 }
 
 }  // namespace expgraph

@@ -50,24 +50,24 @@ void check_types(const Graph& graph, const Target& target) {
 
 }  // namespace
 
-Graph run_passes(Graph forward, const OptimiserSpec* optimiser, const Target& target,
+Graph run_passes(Graph forward, const TrainingSpec* training, const Target& target,
                  const PassOptions& options) {
   check_types(forward, target);
   Pipeline passes(std::move(forward), options);
   Target goal = target;
   if (!options.fuse) goal.fusions.clear();  // what stays apart takes memory
-  OptimiserSpec step;
-  std::vector<ValueId> followed;
-  if (optimiser != nullptr) {
-    step = *optimiser;
-    followed = {step.loss, step.lr};
-  }
+  TrainingSpec step = training != nullptr ? *training : TrainingSpec{};
   if (options.simplify) {
-    passes.run("simplify", [&](const Graph& graph) { return simplify(graph, followed); });
+    passes.run("simplify", [&](const Graph& graph) {
+      const std::vector<ValueId*> values = step.values();
+      std::vector<ValueId> followed;
+      for (const ValueId* value : values) followed.push_back(*value);
+      Graph simple = simplify(graph, followed);
+      for (size_t k = 0; k < values.size(); ++k) *values[k] = followed[k];
+      return simple;
+    });
   }
-  if (optimiser != nullptr) {
-    step.loss = followed[0];
-    step.lr = followed[1];
+  if (training != nullptr) {
     passes.run("make_step", [&](const Graph& graph) { return make_step(graph, step); });
     if (options.simplify) {
       passes.run("simplify_step", [](const Graph& graph) { return simplify(graph); });

@@ -24,14 +24,47 @@ struct OptimiserSpec {
   const OpSchema* op = nullptr;  ///< "sgd"
   Attributes attributes;
   ValueId loss;
-  ValueId lr;  ///< scalar input leaf
+  ValueId lr;                           ///< scalar
+  std::vector<ValueId> inputs;          ///< all of the node's, by its op; invalid = absent
+  bool takes_rest = true;               ///< updates what no other optimiser names
+  std::vector<std::string> parameters;  ///< states, unless it takes the rest
   Location where;
 };
 
-/// Forward graph -> forward, backward and update: differentiates `loss` with respect to every
-/// trainable state, adds one update node a parameter (sgd -> sgd_update with its momentum state
-/// "<parameter>/momentum"), and the state updates. Error when the loss reaches no parameter.
-Graph make_step(Graph forward, const OptimiserSpec& optimiser);
+/// What a group node says (OpRole::group): factors for some parameters.
+struct ParameterGroup {
+  std::string path;
+  std::vector<std::string> parameters;  ///< states
+  double lr = 1;                        ///< times the learning rate; 0 without schedule: frozen
+  double weight_decay = 1;              ///< times the optimiser's
+  ValueId schedule;                     ///< a further factor of lr, scalar; may be absent
+  Location where;
+};
+
+/// What an average node says (OpRole::average).
+struct AverageSpec {
+  std::string path;
+  const OpSchema* op = nullptr;  ///< "ema"
+  Attributes attributes;
+  ValueId decay;       ///< scalar; absent: attribute `decay`, a step
+  ValueId when, last;  ///< scalars, see AverageContext
+  Location where;
+};
+
+/// All that a training says beside its forward graph.
+struct TrainingSpec {
+  std::vector<OptimiserSpec> optimisers;
+  std::vector<ParameterGroup> groups;
+  std::vector<AverageSpec> averages;
+  /// The values of the forward graph that it speaks of.
+  std::vector<ValueId*> values();
+};
+
+/// Forward graph -> forward, backward and update: differentiates each loss with respect to the
+/// trainable states of its optimisers, adds one update node a parameter (sgd -> sgd_update with its
+/// momentum state "<parameter>/momentum"), the averages of what changes, and the state updates.
+/// Error when a loss reaches no parameter.
+Graph make_step(Graph forward, const TrainingSpec& training);
 
 /// Algebra that does not change a result beyond rounding (each rule is a line in the file's head):
 /// max_pool(relu) -> relu(max_pool), scale of scale, scale by 1, double flatten, common
@@ -55,7 +88,9 @@ Graph to_double(const Graph& graph);
 /// Copies nodes of `from` into a new graph one by one; passes override what they change.
 class Rewriter {
  public:
-  explicit Rewriter(const Graph& from);
+  using Rename = std::function<std::string(const std::string&)>;
+  /// `rename`: leaf name -> its name in the new graph; empty: all keep theirs.
+  explicit Rewriter(const Graph& from, const Rename& rename = {});
   Graph& graph() { return to_; }
   ValueId map(ValueId old) const {
     return map_[static_cast<size_t>(old.index)];
@@ -84,9 +119,9 @@ struct PassOptions {
   std::vector<PassReport>* reports = nullptr;
 };
 
-/// simplify -> make_step and simplify (when an optimiser is given) -> recompute (when the target
+/// simplify -> make_step and simplify (when a training is given) -> recompute (when the target
 /// asks) -> fuse, each verified. Error when the target does not compute in a type of the graph.
-Graph run_passes(Graph forward, const OptimiserSpec* optimiser, const Target& target,
+Graph run_passes(Graph forward, const TrainingSpec* training, const Target& target,
                  const PassOptions& options);
 
 }  // namespace expgraph

@@ -3,8 +3,13 @@
 
 namespace expgraph {
 
-Rewriter::Rewriter(const Graph& from) : from_(from), to_(from.name()), map_(from.values().size()) {
-  for (const Leaf& leaf : from.leaves()) set(leaf.value, to_.add_leaf(leaf, from.type(leaf.value)));
+Rewriter::Rewriter(const Graph& from, const Rename& rename)
+    : from_(from), to_(from.name()), map_(from.values().size()) {
+  for (Leaf leaf : from.leaves()) {
+    if (rename) leaf.name = rename(leaf.name);
+    const ValueId old = leaf.value;
+    set(old, to_.add_leaf(std::move(leaf), from.type(old)));
+  }
 }
 
 NodeId Rewriter::copy(NodeId old) {

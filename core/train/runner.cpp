@@ -137,9 +137,9 @@ class Run {
     return std::min(all, record_.steps - epoch * all);
   }
 
-  double time_of(int64_t epoch, int64_t step) const {
-    return static_cast<double>(epoch) +
-           static_cast<double>(step) / static_cast<double>(pipeline_.compiled.steps_per_epoch);
+  ScheduleTime time_of(int64_t epoch, int64_t step) const {
+    const int64_t all = pipeline_.compiled.steps_per_epoch;
+    return {.step = epoch * all + step, .steps_per_epoch = all, .steps = record_.steps};
   }
 
   EpochRecord train_epoch(int64_t epoch) {

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "core/data/choices.h"
-#include "core/ir/op_schema.h"
 #include "core/train/schedules.h"
 
 namespace expgraph {
@@ -61,7 +60,11 @@ void SideRun::create_states(StateStore& store) const {
     if (leaf.kind != LeafKind::state || store.has(leaf.name)) continue;
     const TensorType& type = graph.type(leaf.value);
     const AlignedBuffer start(type.bytes());
-    initialise(source_.seed, leaf.name, leaf.initialiser, type, start.data());
+    if (leaf.initialiser.kind == Initialiser::Kind::copy) {
+      store.read(leaf.initialiser.of, {type, start.data()});
+    } else {
+      initialise(source_.seed, leaf.name, leaf.initialiser, type, start.data());
+    }
     store.create(leaf.name, type);
     store.write(leaf.name, {type, start.data()});
   }
@@ -73,7 +76,7 @@ void SideRun::begin(int64_t epoch, int64_t steps) {
   batches.start(epoch, steps);
 }
 
-bool SideRun::step(double time, StateStore& store) {
+bool SideRun::step(const ScheduleTime& time, StateStore& store) {
   const Batch batch = batches.next();
   const Step& now = batch.size == graphs().batch ? full_ : rest_;
   last_ = &now;
@@ -125,9 +128,10 @@ double SideRun::last_loss() const {
          static_cast<double>(last_size_);
 }
 
-double SideRun::learning_rate(double time) const {
-  if (!graphs().optimiser) return 0;
-  const std::string& leaf = graphs().forward.leaf(graphs().optimiser->lr).name;
+double SideRun::learning_rate(const ScheduleTime& time) const {
+  if (!graphs().training) return 0;
+  const ValueId lr = graphs().training->optimisers.front().lr;
+  const std::string& leaf = graphs().forward.leaf(lr).name;
   for (const ScheduleSpec& schedule : graphs().schedules) {
     if (schedule.leaf == leaf) return schedule_value(*schedule.op, schedule.attributes, time);
   }

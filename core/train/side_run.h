@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/ir/op_schema.h"
 #include "core/train/batches.h"
 #include "core/train/record.h"
 
@@ -33,14 +34,15 @@ class SideRun {
 
   /// Starts an epoch (counts from 0): its batches, its metrics.
   void begin(int64_t epoch, int64_t steps);
-  /// The next step, with schedules at `time` in epochs. False when a metric is NaN or Inf.
-  bool step(double time, StateStore& store);
+  /// The next step, which is that of `time` to schedules. False when a metric is NaN or Inf.
+  bool step(const ScheduleTime& time, StateStore& store);
 
   /// Per sample, of the steps since begin, in the order of metric_infos.
   std::vector<double> metrics() const;
   int64_t samples() const { return samples_; }  ///< since begin
   double last_loss() const;                     ///< of the last step, per sample
-  double learning_rate(double time) const;      ///< 0 when the side has no optimiser
+  /// Of the first optimiser; 0 when the side has none.
+  double learning_rate(const ScheduleTime& time) const;
 
   /// From now on every value is looked at, which is slower; see first_bad_node.
   void check_finite();

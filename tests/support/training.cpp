@@ -35,6 +35,12 @@ void RandomTraining::create_states(const Graph& graph) {
   for (const Leaf& leaf : graph.leaves()) {
     if (leaf.kind != LeafKind::state || store_->has(leaf.name)) continue;
     Tensor single({DType::f32, graph.type(leaf.value).shape}), start(graph.type(leaf.value));
+    if (leaf.initialiser.kind == Initialiser::Kind::copy) {
+      store_->read(leaf.initialiser.of, start.view());
+      store_->create(leaf.name, start.type);
+      store_->write(leaf.name, start.view());
+      continue;
+    }
     initialise(1, leaf.name, leaf.initialiser, single.type, single.bytes.data());
     for (int64_t i = 0; i < start.type.elements(); ++i) start.set(i, single.at(i));
     store_->create(leaf.name, start.type);
