@@ -203,6 +203,7 @@ TEST_CASE("costs count multiply-accumulates, operations and bytes") {
   CHECK(cost("f32[2] f32[]",
              "sgd_update(%0, %0, %1, %0) {momentum=0.9, nesterov=true, weight_decay=0.1}",
              2) == "0 16 44");
+  CHECK(cost("f32[2,6] f32[]", "muon_update(%0, %0, %1, %0) {iterations=3}", 2) == "168 336 244");
   CHECK(cost("u8[100,4,4,3] i32[2]", "gather(%0, %1)") == "0 0 200");
   CHECK(cost("f32[2,3]",
              "fusion(%0) {kind=\"k\"} body b { %0 = input x : f32[2,3] %1 = relu(%0) "

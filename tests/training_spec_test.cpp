@@ -125,6 +125,61 @@ TEST_CASE("two optimisers share one backward pass and update each parameter once
 
 namespace {
 
+/// Every parameter after some steps of RandomTraining, whose every schedule is 0.1.
+void check_same_training(std::string_view one, std::string_view other) {
+  const Outcome a = trained(with({}, one), 3), b = trained(with({}, other), 3);
+  size_t compared = 0;
+  for (const auto& [name, tensor] : a) {
+    if (!b.contains(name)) continue;
+    CHECK_MESSAGE(difference(tensor, b.at(name), 1e-4, 1e-2) == "", name);
+    ++compared;
+  }
+  CHECK(compared >= 8);
+}
+
+}  // namespace
+
+TEST_CASE("sgd with schedules does what sgd with their values does") {
+  check_same_training(
+      "update: {op: sgd, loss: loss, lr: lr, momentum_schedule: lr, weight_decay: 0.25}",
+      "update: {op: sgd, loss: loss, lr: lr, momentum: 0.1, weight_decay: 0.25}");
+  check_same_training(
+      "update: {op: sgd, loss: loss, lr: lr, momentum_schedule: lr, nesterov: true}",
+      "update: {op: sgd, loss: loss, lr: lr, momentum: 0.1, nesterov: true}");
+  check_same_training(
+      "update: {op: sgd, loss: loss, lr: lr, momentum: 0.9, weight_decay: 0.25, "
+      "weight_decay_schedule: lr}",
+      "update: {op: sgd, loss: loss, lr: lr, momentum: 0.9, weight_decay: 0.025}");
+}
+
+TEST_CASE("adam counts its steps once, and takes beta1 from a schedule") {
+  const FlatSpec spec = with({}, "update: {op: adam, loss: loss, lr: lr, momentum: lr}");
+  const Outcome after = trained(spec, 3);
+  CHECK(after.at("state train/update/steps").at(0) == 3);
+  CHECK(nodes_of(compiled(spec).step.graph, "adam_update", "") == 6);
+  CHECK(nodes_of(compiled(spec).step.graph, "add", "train/update") == 1);
+  check_same_training("update: {op: adam, loss: loss, lr: lr, momentum: lr}",
+                      "update: {op: adam, loss: loss, lr: lr, beta1: 0.1}");
+}
+
+TEST_CASE("muon updates filters and sgd the rest; a group cannot give muon a weight decay") {
+  const FlatSpec spec =
+      with({R"(filters: {op: muon, parameters: "**/conv*/w", loss: loss, lr: lr})"});
+  const Graph graph = compiled(spec).step.graph;
+  CHECK(nodes_of(graph, "muon_update", "train/filters/") == 2);
+  CHECK(nodes_of(graph, "sgd_update", "train/update/") == 4);
+  const Outcome after = trained(spec, 2);
+  CHECK(std::isfinite(after.at("state train/net/conv1/w").at(0)));
+  const FlatSpec decayed =
+      with({R"(filters: {op: muon, parameters: "**/conv*/w", loss: loss, lr: lr})",
+            R"(all: {op: parameter_group, parameters: "**", weight_decay: 2})"});
+  CHECK_THROWS_WITH_AS(
+      compiled(decayed),
+      "a group changes the weight decay of 'train/net/conv1/w', and 'muon' has none", Error);
+}
+
+namespace {
+
 /// One state w of loss w * w / 2 (so its gradient is w) with an average, fed step by step.
 class OneState {
  public:

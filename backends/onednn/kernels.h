@@ -52,6 +52,7 @@ struct Maker {
   Made (*make)(const MakerContext&);
 };
 
+std::span<const Maker> adaptive_makers();
 std::span<const Maker> average_makers();
 std::span<const Maker> conv_makers();
 std::span<const Maker> data_makers();

@@ -17,6 +17,7 @@ struct KernelEntry {
   KernelFunction f64;  ///< for programs in double (passes/to_double); null: never in one
 };
 
+std::span<const KernelEntry> adaptive_kernels();
 std::span<const KernelEntry> average_kernels();
 std::span<const KernelEntry> conv_kernels();
 std::span<const KernelEntry> data_kernels();

@@ -17,6 +17,7 @@ std::vector<OpSchema> norm_ops();
 std::vector<OpSchema> loss_ops();
 std::vector<OpSchema> update_ops();
 std::vector<OpSchema> schedule_ops();
+std::vector<OpSchema> adaptive_ops();
 std::vector<OpSchema> average_ops();
 std::vector<OpSchema> data_ops();
 std::vector<OpSchema> fusion_ops();

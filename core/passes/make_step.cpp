@@ -123,6 +123,11 @@ class StepMaker {
     if (const auto found = factors_.find(name); found != factors_.end()) {
       const Factors& factors = found->second;
       if (factors.weight_decay != 1) {
+        if (!attributes.has("weight_decay")) {
+          throw Error(fmt::format("a group changes the weight decay of '{}', and '{}' has none",
+                                  name, optimiser.op->name),
+                      optimiser.where);
+        }
         attributes.set("weight_decay", attributes.real("weight_decay") * factors.weight_decay);
       }
       if (factors.lr != 1) {
