@@ -259,7 +259,7 @@ std::string kept_activation(std::string_view between) {
   return fmt::format(R"(
     %x = input x : f32[8,2]
     %s = input s : f32[2]
-    %c = scale(%x) {{factor=2}} @ conv
+    %c = concat(%x) {{axis=1}} @ conv
     %y, %mean, %inverse, %m, %v = batch_norm(%c, %s, %s, %s, %s) @ norm
     %r = relu(%y) @ relu
     {}
@@ -285,6 +285,28 @@ TEST_CASE("recompute: what is large at the peak is made again before its later r
   expected.replace(expected.find("(%q, %r)"), 8, "(%q, %r2)");
   CHECK(run(kept_activation(peak), pass) == graph_of(expected));
   CHECK(run(expected, pass) == graph_of(expected));
+}
+
+TEST_CASE("recompute: what others need on the way is made once") {
+  const auto pass = [](const Graph& graph) { return recompute(graph, target("reference")); };
+  const auto body = [](std::string_view again, std::string_view a, std::string_view sum) {
+    return fmt::format(R"(
+    %x = input x : f32[8,2]
+    %a = scale(%x) {{factor=2}} @ a
+    %sum = add(%a, %x) @ sum
+    %p = concat(%sum, %x, %x, %x) {{axis=0}} @ p
+    %t = relu(%p) @ t
+    %q = slice(%t) {{axis=0, start=0, length=8}} @ q
+{}
+    %r = relu_backward(%q, {}) @ r
+    %v = relu_backward(%r, {}) @ v
+    result v = %v)",
+                       again, sum, a);
+  };
+  constexpr std::string_view again = R"(
+    %a2 = scale(%x) {factor=2} @ a/recompute
+    %sum2 = add(%a2, %x) @ sum/recompute)";
+  CHECK(run(body("", "%a", "%sum"), pass) == graph_of(body(again, "%a2", "%sum2")));
 }
 
 TEST_CASE("recompute: nothing is made again where that would not lower the peak") {

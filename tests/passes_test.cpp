@@ -320,6 +320,36 @@ TEST_CASE("make_step: a loss without parameters is an error") {
         "error: 'update' has nothing to update: its loss depends on no parameter\n");
 }
 
+TEST_CASE(
+    "update_early: an update runs right after its gradient and the last reader of its state") {
+  constexpr std::string_view leaves = R"(
+    %x = input x : f32[2,3]
+    %label = input label : i32[2]
+    %lr = input lr : f32[]
+    %w1 = state w1 : f32[3,3] constant(0) trainable
+    %w2 = state w2 : f32[4,3] constant(0) trainable
+    %h = linear(%x, %w1) {features=3, bias=false} @ first
+    %y = linear(%h, %w2) {features=4, bias=false} @ second
+    %g = constant() {value=1} @ g
+    %dy = cross_entropy_backward(%g, %y, %label) @ dy
+    %d2 = linear_backward_weights(%dy, %h) @ d2
+    %dh = linear_backward_data(%dy, %w2) @ dh
+)";
+  const auto ends_with = [&](std::string_view end) {
+    return fmt::format("{}{}\n update w1 = %n1\n update w2 = %n2", leaves, end);
+  };
+  const std::string late = ends_with(R"(
+    %d1 = linear_backward_weights(%dh, %x) @ d1
+    %n1 = sgd_update(%w1, %d1, %lr) @ update/w1
+    %n2 = sgd_update(%w2, %d2, %lr) @ update/w2)");
+  const std::string early = ends_with(R"(
+    %n2 = sgd_update(%w2, %d2, %lr) @ update/w2
+    %d1 = linear_backward_weights(%dh, %x) @ d1
+    %n1 = sgd_update(%w1, %d1, %lr) @ update/w1)");
+  CHECK(run(late, update_early) == graph_of(early));
+  CHECK(run(early, update_early) == graph_of(early));
+}
+
 TEST_CASE("to_double: every f32 becomes f64, integers stay, the step can still be made") {
   CHECK(run(kForward, to_double) == graph_of(R"(
     %x = input x : f64[2,3]
@@ -351,8 +381,8 @@ TEST_CASE("run_passes: the walk of a step, each stage reported, unchanged ones a
   const Graph step = run_passes(graph, &training, target("onednn"), options);
   CHECK(stages ==
         "simplify (unchanged) make_step simplify_step (unchanged) recompute (unchanged) fuse "
-        "(unchanged) ");
-  REQUIRE(reports.size() == 5);
+        "(unchanged) update_early (unchanged) ");
+  REQUIRE(reports.size() == 6);
   CHECK(reports[1].name == "make_step");
   CHECK(reports[1].changed);
   CHECK(same_graph(step, make_step(graph, training)));

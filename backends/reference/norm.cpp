@@ -1,5 +1,6 @@
 // norm: the meaning of batch normalisation (Ioffe and Szegedy, 2015) and its gradient. Statistics
-// are taken in double, in two passes.
+// are taken in double, in two passes, and used as they are handed out, so that batch_norm_apply
+// gives the same bits.
 #include <cmath>
 
 #include "backends/reference/kernels.h"
@@ -35,13 +36,14 @@ void batch_norm(const Attributes& attributes, const KernelArgs& args) {
     for_each(sizes, c, [&](int64_t i) { sum += x[i]; });
     const double mean = sum / count;
     for_each(sizes, c, [&](int64_t i) { squares += (x[i] - mean) * (x[i] - mean); });
-    const double inverse_std = 1 / std::sqrt(squares / count + epsilon);
+    const T centre = static_cast<T>(mean);
+    const T inverse_std = static_cast<T>(1 / std::sqrt(squares / count + epsilon));
 
     if (T* y = args.outputs[0].as<T>())
       for_each(sizes, c, [&](int64_t i) {
-        y[i] = static_cast<T>(scale * (x[i] - mean) * inverse_std + bias);
+        y[i] = static_cast<T>(scale * (x[i] - double(centre)) * inverse_std + bias);
       });
-    put<T>(args.outputs[1], c, mean);
+    put<T>(args.outputs[1], c, centre);
     put<T>(args.outputs[2], c, inverse_std);
     const double running_mean = args.inputs[3].as<T>()[c], running_var = args.inputs[4].as<T>()[c];
     const double unbiased = squares / std::max(count - 1, 1.0);

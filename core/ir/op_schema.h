@@ -179,6 +179,9 @@ struct OpSchema {
 
   bool evaluated = false;  ///< averages: evaluation reads it instead of the state
   std::vector<InPlace> in_place = {};
+  /// Op that makes the first output again in one cheap pass, so that it need not be kept: itself,
+  /// or one whose inputs are outputs and inputs of this one, by name; attributes by name.
+  std::string_view remade_by = {};
   std::string_view evaluation_op = {};  ///< op that stands in for this one when evaluating (inputs
                                         ///< and attributes taken by name)
   std::string_view example = {};        ///< YAML of one node

@@ -148,6 +148,7 @@ OpSchema batch_norm() {
           .state = state_batch_norm,
           .gradient = gradient_batch_norm,
           .cost = cost_batch_norm,
+          .remade_by = "batch_norm_apply",
           .evaluation_op = "batch_norm_inference",
           .example = "norm: {op: batch_norm, scale_init: uniform}"};
 }

@@ -160,6 +160,7 @@ std::vector<OpSchema> pool_ops() {
        .infer = infer_max_pool,
        .gradient = gradient_max_pool,
        .cost = cost_forward,
+       .remade_by = "max_pool",
        .example = "pool: {op: max_pool, size: 2}"},
       {.name = "max_pool_backward",
        .family = "pool",

@@ -77,6 +77,7 @@ Graph run_passes(Graph forward, const TrainingSpec* training, const Target& targ
     }
   }
   if (options.fuse) passes.run("fuse", [&](const Graph& graph) { return fuse(graph, goal); });
+  if (training != nullptr && goal.update_early) passes.run("update_early", update_early);
   return passes.take();
 }
 

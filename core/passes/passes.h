@@ -82,6 +82,10 @@ Graph recompute(const Graph& graph, const Target& target);
 /// body: every output of a member that is read outside, in the members' order.
 Graph fuse(const Graph& graph, const Target& target);
 
+/// Updates of states as early as they may run: each right after its gradient and the last reader of
+/// the old state, so that no gradient waits for the end of the step. Changes the order only.
+Graph update_early(const Graph& graph);
+
 /// Every f32 value and state as f64: for finite differences on the reference backend.
 Graph to_double(const Graph& graph);
 
@@ -120,7 +124,8 @@ struct PassOptions {
 };
 
 /// simplify -> make_step and simplify (when a training is given) -> recompute (when the target
-/// asks) -> fuse, each verified. Error when the target does not compute in a type of the graph.
+/// asks) -> fuse -> update_early (when it asks), each verified. Error when the target does not
+/// compute in a type of the graph.
 Graph run_passes(Graph forward, const TrainingSpec* training, const Target& target,
                  const PassOptions& options);
 

@@ -1,8 +1,11 @@
-// recompute: a step -> one that keeps less. Where most bytes are alive, y = relu(batch_norm(x))
-// that is read before and after but not there is dropped in between: batch_norm_apply and relu make
-// it again, from x and the batch's statistics, right before the later reader (Chen et al., 2016).
+// recompute: a step -> one that keeps less. What is cheap to make again (op_schema: remade_by),
+// read before the time of most bytes and after it but not then, is dropped in between and made
+// again right before its later reader, from what is there at that time (Chen et al., 2016).
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <set>
+#include <utility>
 
 #include "core/ir/op_schema.h"
 #include "core/passes/analysis.h"
@@ -13,154 +16,227 @@
 namespace expgraph {
 namespace {
 
-struct Candidate {
-  NodeId norm, relu;
-  int64_t bytes = 0;
-  std::vector<int32_t> reads;  ///< times at which y is read
-};
+size_t at(ValueId value) { return static_cast<size_t>(value.index); }
 
-/// A candidate dropped after its read at `from`, made again for its read at `to`.
+/// A value is not kept after its read at `from` and made again for its read at `to`.
 struct Drop {
-  const Candidate* candidate = nullptr;
   int32_t from = 0;
   int32_t to = 0;
 };
+using Drops = std::map<ValueId, Drop>;  // in the order in which the values are made
 
-std::vector<Candidate> find_candidates(const Graph& graph) {
-  const std::vector<std::vector<NodeId>> readers = graph.consumers();
-  const std::vector<bool> kept = kept_values(graph);
-  std::vector<Candidate> candidates;
-  for (size_t n = 0; n < graph.nodes().size(); ++n) {
-    const Node& relu = graph.nodes()[n];
-    if (relu.op->name != "relu" || graph.is_leaf(relu.inputs[0])) continue;
-    const ValueId y = relu.outputs[0];
-    const Value& inner = graph.value(relu.inputs[0]);
-    if (graph.node(inner.producer).op->name != "batch_norm" || inner.output != 0) continue;
-    if (kept[static_cast<size_t>(y.index)]) continue;
-    Candidate found{inner.producer, {static_cast<int32_t>(n)}, graph.type(y).bytes(), {}};
-    for (const NodeId reader : readers[static_cast<size_t>(y.index)]) {
-      found.reads.push_back(reader.index);
-    }
-    candidates.push_back(std::move(found));
+/// How a dropped value is made again.
+struct Recipe {
+  std::vector<NodeId> nodes;    ///< to be run again, in order
+  std::vector<ValueId> temps;   ///< made on the way and materialised, beside the value itself
+  std::vector<ValueId> inputs;  ///< read, and so alive until then
+};
+
+/// What the node that makes output 0 again reads: its inputs, by name the node's outputs or inputs.
+std::vector<ValueId> inputs_again(const Node& node) {
+  std::vector<ValueId> inputs;
+  for (const InputSchema& input : op(node.op->remade_by).inputs) {
+    if (input.variadic) return node.inputs;
+    const int output = node.op->output_index(input.name);
+    const int same = node.op->input_index(input.name);
+    EXPGRAPH_CHECK(output >= 0 || same >= 0);
+    inputs.push_back(output >= 0 ? node.outputs[static_cast<size_t>(output)]
+                                 : node.inputs[static_cast<size_t>(same)]);
   }
-  return candidates;
+  return inputs;
 }
 
-/// Bytes alive at each time, as drops change them.
+/// The graph's bytes over time, and what drops make of them.
 class Profile {
  public:
   Profile(const Graph& graph, const Target& target)
-      : graph_(graph), bytes_(graph.nodes().size() + 1, 0), last_(last_reads(graph)) {
+      : graph_(graph),
+        kept_(kept_values(graph)),
+        last_(last_reads(graph)),
+        reads_(graph.values().size()),
+        elsewhere_(graph.values().size(), false),
+        base_(graph.nodes().size() + 1, 0) {
+    const std::vector<std::vector<NodeId>> readers = graph.consumers();
+    for (size_t v = 0; v < readers.size(); ++v) {
+      for (const NodeId reader : readers[v]) reads_[v].push_back(reader.index);
+    }
     // What lies inside of a fusion, or in a state, takes no bytes of the arena.
-    std::vector<bool> elsewhere(graph.values().size(), false);
     for (const Chain& chain : find_chains(graph, target)) {
       for (size_t k = 0; k + 1 < chain.members.size(); ++k) {
-        elsewhere[static_cast<size_t>(graph.output(chain.members[k]).index)] = true;
+        elsewhere_[at(graph.output(chain.members[k]))] = true;
       }
     }
-    for (const StateUpdate& update : graph.updates()) {
-      elsewhere[static_cast<size_t>(update.value.index)] = true;
-    }
-    for (const Buffer& buffer : buffers_of(graph, elsewhere, true)) {
-      add(buffer.first, buffer.last + 1, buffer.bytes);
+    for (const StateUpdate& update : graph.updates()) elsewhere_[at(update.value)] = true;
+    for (const Buffer& buffer : buffers_of(graph, elsewhere_, true)) {
+      add(base_, buffer.first, buffer.last + 1, buffer.bytes);
     }
   }
 
-  int32_t peak_time() const {
-    return static_cast<int32_t>(std::ranges::max_element(bytes_) - bytes_.begin());
+  std::vector<int64_t> bytes(const Drops& drops) const {
+    std::vector<int64_t> bytes = base_;
+    std::map<ValueId, int32_t> wait_until;
+    for (const auto& [value, drop] : drops) {
+      add(bytes, drop.from + 1, drop.to, -size(value));
+      const std::optional<Recipe> recipe = recipe_of(value, drops);
+      for (const ValueId temp : recipe->temps) add(bytes, drop.to, drop.to + 1, size(temp));
+      for (const ValueId input : recipe->inputs) {
+        int32_t& until = wait_until.try_emplace(input, last_[at(input)]).first->second;
+        until = std::max(until, drop.to);
+      }
+    }
+    for (const auto& [value, until] : wait_until) {
+      add(bytes, last_[at(value)] + 1, until + 1, size(value));
+    }
+    return bytes;
   }
-  int64_t peak() const { return *std::ranges::max_element(bytes_); }
 
-  /// The drop of this candidate that frees bytes at `time`; none where y is made, read or absent at
-  /// that time, or where x would have to wait in its stead.
-  Drop drop_at(const Candidate& candidate, int32_t time) const {
-    const auto next = std::ranges::upper_bound(candidate.reads, time);
-    if (next == candidate.reads.begin() || next == candidate.reads.end()) return {};
-    const int32_t from = *(next - 1);
-    const bool is_freed = from < time && time <= last_read_of_x(candidate);
-    return is_freed ? Drop{&candidate, from, *next} : Drop{};
+  /// Values that may be dropped at `time`, the largest first.
+  std::vector<std::pair<ValueId, Drop>> candidates(int32_t time, const Drops& drops) const {
+    std::vector<std::pair<ValueId, Drop>> found;
+    for (size_t v = 0; v < reads_.size(); ++v) {
+      const ValueId value{static_cast<int32_t>(v)};
+      if (!is_cheap(value) || elsewhere_[v] || kept_[v] || drops.contains(value)) continue;
+      const auto next = std::ranges::upper_bound(reads_[v], time);
+      if (next == reads_[v].begin() || next == reads_[v].end() || *(next - 1) == time) continue;
+      found.push_back({value, {.from = *(next - 1), .to = *next}});
+    }
+    std::ranges::stable_sort(found, std::ranges::greater(),
+                             [&](const auto& candidate) { return size(candidate.first); });
+    return found;
   }
 
-  void apply(const Drop& drop, int sign) {
-    add(drop.from + 1, drop.to, -sign * drop.candidate->bytes);
-    const int32_t x_waits_from = last_read_of_x(*drop.candidate) + 1;
-    if (x_waits_from <= drop.to) add(x_waits_from, drop.to + 1, sign * drop.candidate->bytes);
+  /// None where something on the way is neither there nor cheap.
+  std::optional<Recipe> recipe_of(ValueId value, const Drops& drops) const {
+    Recipe recipe;
+    std::set<ValueId> made;
+    if (!collect(value, value, drops.at(value).to, drops, recipe, made)) return {};
+    return recipe;
   }
 
  private:
-  void add(int32_t begin, int32_t end, int64_t bytes) {
-    for (int32_t t = begin; t < end; ++t) bytes_[static_cast<size_t>(t)] += bytes;
+  static void add(std::vector<int64_t>& bytes, int32_t begin, int32_t end, int64_t more) {
+    for (int32_t t = begin; t < end; ++t) bytes[static_cast<size_t>(t)] += more;
   }
-  int32_t last_read_of_x(const Candidate& candidate) const {
-    return last_[static_cast<size_t>(graph_.node(candidate.norm).inputs[0].index)];
+  int64_t size(ValueId value) const { return graph_.type(value).bytes(); }
+  bool is_cheap(ValueId value) const {
+    return !graph_.is_leaf(value) && graph_.value(value).output == 0 &&
+           !graph_.node(graph_.value(value).producer).op->remade_by.empty();
+  }
+  bool is_alive(ValueId value, int32_t time, const Drops& drops) const {
+    if (elsewhere_[at(value)] || last_[at(value)] < time) return false;
+    const auto dropped = drops.find(value);
+    return dropped == drops.end() || time <= dropped->second.from || dropped->second.to <= time;
+  }
+
+  bool collect(ValueId value, ValueId goal, int32_t time, const Drops& drops, Recipe& recipe,
+               std::set<ValueId>& made) const {
+    if (!made.insert(value).second) return true;
+    const NodeId producer = graph_.value(value).producer;
+    for (const ValueId input : inputs_again(graph_.node(producer))) {
+      if (!input.valid() || graph_.is_leaf(input)) continue;
+      if (is_alive(input, time, drops)) {
+        recipe.inputs.push_back(input);
+      } else if (is_cheap(input)) {
+        if (!collect(input, goal, time, drops, recipe, made)) return false;
+      } else if (!elsewhere_[at(input)]) {
+        recipe.inputs.push_back(input);  // waits
+      } else {
+        return false;
+      }
+    }
+    if (value != goal && !elsewhere_[at(value)]) recipe.temps.push_back(value);
+    recipe.nodes.push_back(producer);
+    return true;
   }
 
   const Graph& graph_;
-  std::vector<int64_t> bytes_;
+  std::vector<bool> kept_;
   std::vector<int32_t> last_;
+  std::vector<std::vector<int32_t>> reads_;  // by value, in order
+  std::vector<bool> elsewhere_;
+  std::vector<int64_t> base_;
 };
 
-/// The largest candidate alive at the peak is dropped until none is; then what did not help comes
-/// back.
-std::vector<Drop> choose(const std::vector<Candidate>& candidates, Profile profile) {
-  std::vector<Drop> drops;
-  std::vector<bool> dropped(candidates.size(), false);
-  for (;;) {
-    const int32_t time = profile.peak_time();
-    Drop best;
-    for (size_t k = 0; k < candidates.size(); ++k) {
-      if (dropped[k]) continue;
-      const Drop drop = profile.drop_at(candidates[k], time);
-      if (drop.candidate == nullptr) continue;
-      if (best.candidate == nullptr || drop.candidate->bytes > best.candidate->bytes) best = drop;
+int64_t peak_of(const std::vector<int64_t>& bytes) { return *std::ranges::max_element(bytes); }
+
+/// What is made on the way to a dropped value and dropped itself until later is kept from then on,
+/// where that does not raise the peak.
+void share_temps(const Profile& profile, int64_t peak, Drops& drops) {
+  for (const auto& [value, drop] : Drops(drops)) {
+    const std::vector<ValueId> temps = profile.recipe_of(value, drops)->temps;
+    for (const ValueId temp : temps) {
+      const auto own = drops.find(temp);
+      if (own == drops.end() || own->second.to < drop.to) continue;
+      const int32_t later = std::exchange(own->second.to, drop.to);
+      if (peak_of(profile.bytes(drops)) > peak) own->second.to = later;
     }
-    if (best.candidate == nullptr) break;
-    profile.apply(best, 1);
-    dropped[static_cast<size_t>(best.candidate - candidates.data())] = true;
-    drops.push_back(best);
   }
-  const int64_t peak = profile.peak();
-  std::vector<Drop> needed;
-  for (const Drop& drop : drops) {
-    profile.apply(drop, -1);
-    if (profile.peak() <= peak) continue;
-    profile.apply(drop, 1);
-    needed.push_back(drop);
-  }
-  return needed;
 }
 
-/// Adds the nodes that make y again and returns it.
-ValueId make_again(const Graph& from, const Candidate& candidate, Rewriter& rewriter) {
-  const Node& norm = from.node(candidate.norm);
-  const Node& relu = from.node(candidate.relu);
-  const OpSchema& schema = *norm.op;
-  const auto input = [&](std::string_view name) {
-    return rewriter.map(norm.inputs[static_cast<size_t>(schema.input_index(name))]);
+/// At the time of most bytes the largest value whose drop lowers them is dropped, until there is
+/// none; then what did not help comes back.
+Drops choose(const Profile& profile) {
+  Drops drops;
+  std::vector<int64_t> bytes = profile.bytes(drops);
+  const auto lower = [&] {
+    const auto time = static_cast<size_t>(std::ranges::max_element(bytes) - bytes.begin());
+    for (const auto& [value, drop] : profile.candidates(static_cast<int32_t>(time), drops)) {
+      drops.emplace(value, drop);
+      if (profile.recipe_of(value, drops)) {
+        std::vector<int64_t> now = profile.bytes(drops);
+        if (now[time] < bytes[time] && peak_of(now) <= bytes[time]) {
+          bytes = std::move(now);
+          return true;
+        }
+      }
+      drops.erase(value);
+    }
+    return false;
   };
-  const auto output = [&](std::string_view name) {
-    return rewriter.map(norm.outputs[static_cast<size_t>(schema.output_index(name))]);
-  };
-  Graph& graph = rewriter.graph();
-  const ValueId y =
-      graph.add("batch_norm_apply",
-                {input("x"), input("scale"), input("bias"), output("mean"), output("inverse_std")},
-                {}, norm.path + "/recompute");
-  return graph.add("relu", {y}, {}, relu.path + "/recompute");
+  while (lower()) {
+  }
+  const int64_t peak = peak_of(bytes);
+  for (const auto& [value, drop] : Drops(drops)) {
+    drops.erase(value);
+    if (peak_of(profile.bytes(drops)) > peak) drops.emplace(value, drop);
+  }
+  share_temps(profile, peak, drops);
+  return drops;
+}
+
+/// Adds the nodes that make the value again.
+void make_again(const Graph& from, ValueId value, const Recipe& recipe, Rewriter& rewriter) {
+  std::map<ValueId, ValueId> again;
+  for (const NodeId id : recipe.nodes) {
+    const Node& node = from.node(id);
+    std::vector<ValueId> inputs;
+    for (const ValueId input : inputs_again(node)) {
+      const auto made = again.find(input);
+      inputs.push_back(made != again.end() ? made->second : rewriter.map(input));
+    }
+    const OpSchema& remade_by = op(node.op->remade_by);
+    Attributes attributes;
+    for (const AttributeSchema& attribute : remade_by.attributes) {
+      attributes.set(std::string(attribute.name), *node.attributes.find(attribute.name));
+    }
+    const NodeId made = rewriter.graph().add_node(
+        remade_by, std::move(attributes), std::move(inputs), node.path + "/recompute", node.where);
+    again[from.output(id)] = rewriter.graph().output(made);
+  }
+  rewriter.set(value, again.at(value));
 }
 
 }  // namespace
 
 Graph recompute(const Graph& graph, const Target& target) {
-  const std::vector<Candidate> candidates = find_candidates(graph);
-  std::multimap<int32_t, const Candidate*> again;  // by the time before which y is made again
-  for (const Drop& drop : choose(candidates, Profile(graph, target))) {
-    again.emplace(drop.to, drop.candidate);
-  }
+  const Profile profile(graph, target);
+  const Drops drops = choose(profile);
+  std::multimap<int32_t, ValueId> due;  // by the time before which the value is made again
+  for (const auto& [value, drop] : drops) due.emplace(drop.to, value);
   Rewriter rewriter(graph);
   for (int32_t n = 0; n < static_cast<int32_t>(graph.nodes().size()); ++n) {
-    for (auto [at, end] = again.equal_range(n); at != end; ++at) {
-      rewriter.set(graph.output(at->second->relu), make_again(graph, *at->second, rewriter));
+    for (auto [next, end] = due.equal_range(n); next != end; ++next) {
+      make_again(graph, next->second, *profile.recipe_of(next->second, drops), rewriter);
     }
     rewriter.copy({n});
   }

@@ -18,6 +18,7 @@ const std::vector<Target>& targets() {
            {
                {"batch_norm_pool_relu", {"batch_norm", "max_pool", "relu"}},
                {"batch_norm_inference_pool_relu", {"batch_norm_inference", "max_pool", "relu"}},
+               {"batch_norm_apply_pool_relu", {"batch_norm_apply", "max_pool", "relu"}},
                {"relu_pool_batch_norm_backward",
                 {"relu_backward", "max_pool_backward", "batch_norm_backward"}},
                {"batch_norm_relu", {"batch_norm", "relu"}},
@@ -28,7 +29,8 @@ const std::vector<Target>& targets() {
                {"pool_batch_norm_backward", {"max_pool_backward", "batch_norm_backward"}},
            },
        .types = {DType::f32},
-       .recompute = true},
+       .recompute = true,
+       .update_early = true},
       {.name = "reference", .fusions = {}, .types = {DType::f32, DType::f64}},
   };
   return all;

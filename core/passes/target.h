@@ -22,6 +22,7 @@ struct Target {
   std::vector<DType> types;            ///< element types it computes in
   bool recompute =
       false;  ///< run normalisation and activation again in backward, rather than keep them
+  bool update_early = false;  ///< update a parameter as soon as its gradient is there
   int64_t alignment = 64;  ///< bytes, of every tensor in the arena
 };
 
