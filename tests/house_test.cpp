@@ -69,7 +69,6 @@ const std::map<std::string, std::vector<std::string>> kArrows{
     {"backends/reference/", {"core/", "backends/reference/"}},
     {"backends/libtorch/", {"core/", "backends/libtorch/"}},
     {"backends/onednn/", {"core/", "backends/onednn/"}},
-    {"backends/libtorch/", {"core/", "backends/libtorch/"}},
     {"viz/", {"core/", "viz/"}},
     {"cli/", {"core/", "viz/", "cli/"}},
     {"tests/", {"core/", "backends/", "viz/", "cli/", "tests/"}},

@@ -1,4 +1,4 @@
-// elementwise: relu, its gradient, add, scale and constant.
+// elementwise: relu, its gradient, add, scale, scale_by and constant.
 #include "backends/libtorch/kernels.h"
 
 namespace expgraph::libtorch {
@@ -30,6 +30,10 @@ Kernel make_scale(const MakerContext& context) {
              std::span<const at::Tensor> in) -> Tensors { return {in[0] * factor}; };
 }
 
+Kernel make_scale_by(const MakerContext&) {
+  return [](std::span<const at::Tensor> in) -> Tensors { return {in[0] * in[1]}; };
+}
+
 Kernel make_constant(const MakerContext& context) {
   return [value = context.node.attributes.real("value"), type = context.output(),
           device = context.device](std::span<const at::Tensor>) -> Tensors {
@@ -39,7 +43,7 @@ Kernel make_constant(const MakerContext& context) {
 
 constexpr Maker kMakers[] = {
     {"relu", make_relu},   {"relu_backward", make_relu_backward}, {"add", make_add},
-    {"scale", make_scale}, {"constant", make_constant},
+    {"scale", make_scale}, {"scale_by", make_scale_by},           {"constant", make_constant},
 };
 
 }  // namespace

@@ -46,6 +46,8 @@ struct Maker {
   bool elementwise_update = false;
 };
 
+std::span<const Maker> adaptive_makers();
+std::span<const Maker> average_makers();
 std::span<const Maker> conv_makers();
 std::span<const Maker> data_makers();
 std::span<const Maker> elementwise_makers();

@@ -9,8 +9,9 @@ namespace expgraph::libtorch {
 
 const Maker* find_maker(std::string_view op) {
   for (const auto family :
-       {conv_makers, data_makers, elementwise_makers, fusion_makers, loss_makers, matmul_makers,
-        norm_makers, pool_makers, reduce_makers, shape_makers, update_makers}) {
+       {adaptive_makers, average_makers, conv_makers, data_makers, elementwise_makers,
+        fusion_makers, loss_makers, matmul_makers, norm_makers, pool_makers, reduce_makers,
+        shape_makers, update_makers}) {
     const auto found = std::ranges::find(family(), op, &Maker::op);
     if (found != family().end()) return &*found;
   }
