@@ -12,6 +12,7 @@
 #include <fstream>
 #include <limits>
 
+#include "core/passes/passes.h"
 #include "core/pipeline.h"
 #include "core/spec/study_spec.h"
 #include "core/verify_backends.h"
@@ -85,6 +86,37 @@ struct Small {
   Tensor out{{DType::f32, {2, 3}}};
 };
 
+/// A pipeline of the tree for a target, narrow and with small batches where it has such parameters.
+CompiledPipeline compile_narrow(const fs::path& file, const std::string& backend) {
+  Parameters parameters;
+  const yaml::Value document = yaml::parse_file(file.string());
+  const yaml::Value* own = document.find("params");
+  for (const char* name : {"width", "batch", "test_batch"}) {
+    if (own == nullptr || own->find(name) == nullptr) continue;
+    AttributeSpec& parameter = parameters.emplace_back();
+    parameter.name = name;
+    parameter.value.kind = yaml::Kind::scalar;
+    parameter.value.scalar = "4";
+  }
+  CompilePipelineOptions options{.backend = backend};
+  options.build.dataset = [](const std::string& name, const std::string& split, const Location&,
+                             const Attributes&) {
+    return DatasetInfo{.name = name,
+                       .split = split,
+                       .count = 64,
+                       .height = 32,
+                       .width = 32,
+                       .classes = 10};
+  };
+  return compile_pipeline(expand_file(file.string(), parameters, op_names()), options);
+}
+
+Tensors train(const Graph& step, const std::string& backend) {
+  RandomTraining training(load_backend(backend), 0.01f);
+  training.run(step, plan_memory(step, target("libtorch")), 3, "step ");
+  return training.outcome();
+}
+
 /// Variants of the ablation study, small, on generated images.
 Study ablations() {
   StudyOptions options{.profile = "quick"};
@@ -93,6 +125,22 @@ Study ablations() {
 }
 
 }  // namespace
+
+TEST_CASE("every pipeline of the tree trains as on reference, in double, fused and not") {
+  if (skipped()) return;
+  int seen = 0;
+  for (const auto& entry : fs::directory_iterator(EXPGRAPH_SOURCE_DIR "/graphs/pipelines")) {
+    for (const char* fusing : {"libtorch", "onednn"}) {
+      const CompiledPipeline compiled = compile_narrow(entry.path(), fusing);
+      const Graph step = to_double(compiled.train.step.graph);
+      const std::string how =
+          first_difference(train(step, "reference"), train(step, "libtorch"), 1e-9);
+      CHECK_MESSAGE(how == "", entry.path().filename().string(), " as for ", fusing, ": ", how);
+      ++seen;
+    }
+  }
+  CHECK(seen >= 4);
+}
 
 TEST_CASE("every variant of the ablations starts as on oneDNN: losses of the first steps agree") {
   if (skipped()) return;
