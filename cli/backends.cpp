@@ -28,7 +28,7 @@ std::vector<const OpSchema*> program_ops() {
 
 void print_table(Streams& streams, const std::vector<const Backend*>& backends) {
   for (const Backend* backend : backends) {
-    fmt::print(streams.out, "{}: {}\n", backend->name(), backend->describe());
+    fmt::print(streams.out, "{}: {}\n", backend->name(), backend_text(backend->name()));
   }
   std::vector<std::vector<std::string>> rows{{"operator"}};
   for (const Backend* backend : backends) rows[0].push_back(backend->name());
@@ -49,7 +49,7 @@ void print_list(Streams& streams, const std::vector<const Backend*>& backends) {
       if (backend->supports(*schema)) runs.push_back(schema->name);
     }
     list.push_back(
-        {{"name", backend->name()}, {"description", backend->describe()}, {"operators", runs}});
+        {{"name", backend->name()}, {"description", backend_text(backend->name())}, {"operators", runs}});
   }
   print_json(streams, {{"backends", list}});
 }

@@ -97,7 +97,7 @@ ExitCode run_bench(const Arguments& arguments, Streams& streams) {
 Action add_bench(CLI::App& app, Streams& streams) {
   const auto arguments = std::make_shared<Arguments>();
   add_variant_arguments(app, arguments->study);
-  app.add_option("--backend", arguments->backend, "onednn (default) or reference")
+  app.add_option("--backend", arguments->backend, "onednn (default), libtorch or reference")
       ->type_name("NAME");
   app.add_option("--batch", arguments->options.batch, "samples a step (default: the pipeline's)")
       ->type_name("N")

@@ -54,6 +54,9 @@ auto in_variant(const Study& study, const Variant& variant, const Work& work) {
   }
 }
 
+/// What a backend says that it is, or why it cannot be used on this machine.
+std::string backend_text(const std::string& name);
+
 /// Rows of cells -> aligned columns; `right` says which are numbers. No blanks at line ends.
 std::string columns_text(const std::vector<std::vector<std::string>>& rows,
                          const std::vector<bool>& right);

@@ -68,7 +68,7 @@ Facts examine(const Arguments& arguments) {
   facts.emplace_back("AMX", matrix_features());
   const std::vector<std::string> backends = backend_names();
   for (const std::string& name : backends) {
-    facts.emplace_back("backend " + name, load_backend(name).describe());
+    facts.emplace_back("backend " + name, backend_text(name));
   }
   if (backends.empty()) facts.emplace_back("backends", "none beside the program");
   const char* place = std::getenv("EXPGRAPH_DATA");

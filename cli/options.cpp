@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "core/backend.h"
 #include "core/pipeline.h"
 #include "core/support/suggest.h"
 
@@ -67,6 +68,14 @@ Variant choose_variant(const StudyArguments& arguments) {
     one.only = {"final"};
   }
   return read_study(one).variants.back();
+}
+
+std::string backend_text(const std::string& name) {
+  try {
+    return load_backend(name).describe();
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 std::string columns_text(const std::vector<std::vector<std::string>>& rows,

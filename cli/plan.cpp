@@ -106,7 +106,7 @@ ExitCode plan(const Arguments& arguments, Streams& streams) {
 Action add_plan(CLI::App& app, Streams& streams) {
   const auto arguments = std::make_shared<Arguments>();
   add_study_arguments(app, arguments->study);
-  app.add_option("--backend", arguments->backend, "onednn (default) or reference")
+  app.add_option("--backend", arguments->backend, "onednn (default), libtorch or reference")
       ->type_name("NAME");
   add_json(app, arguments->json);
   return [arguments, &streams] { return plan(*arguments, streams); };

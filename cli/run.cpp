@@ -147,7 +147,7 @@ ExitCode run(const Arguments& arguments, Streams& streams) {
 Action add_run(CLI::App& app, Streams& streams) {
   const auto arguments = std::make_shared<Arguments>();
   add_study_arguments(app, arguments->study);
-  app.add_option("--backend", arguments->backend, "onednn (default) or reference");
+  app.add_option("--backend", arguments->backend, "onednn (default), libtorch or reference");
   app.add_option("--data", arguments->data,
                  "where the data lies: a file or a folder (default: $EXPGRAPH_DATA)");
   app.add_flag("--download", arguments->download, "fetch data that is missing");

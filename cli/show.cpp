@@ -92,7 +92,7 @@ ExitCode show(const Arguments& arguments, Streams& streams) {
 Action add_show(CLI::App& app, Streams& streams) {
   const auto arguments = std::make_shared<Arguments>();
   add_variant_arguments(app, arguments->study);
-  app.add_option("--backend", arguments->backend, "onednn (default) or reference")
+  app.add_option("--backend", arguments->backend, "onednn (default), libtorch or reference")
       ->type_name("NAME");
   app.add_flag("--graph", arguments->graph,
                "the training step as it is run: forward, backward, "

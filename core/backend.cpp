@@ -31,10 +31,8 @@ const Backend& open_module(const std::string& name) {
   const fs::path file = module_folder() / (std::string(kPrefix) + name + std::string(kSuffix));
   std::error_code missing;
   if (!fs::exists(file, missing)) {
-    throw Error(
-        fmt::format("backend '{}' is not built: there is no {}", name, file.filename().string()),
-        {}, ExitCode::environment)
-        .note("./dev build builds every backend that this machine has libraries for");
+    throw Error(fmt::format("backend '{0}' is not built: ./expgraph --backend {0} builds it", name),
+                {}, ExitCode::environment);
   }
   void* module = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (module == nullptr) {

@@ -50,6 +50,7 @@ def result_of(command, environment=None):
 def measure_ours(batch, arguments):
     return result_of([ROOT / "build" / "release" / "bin" / "expgraph", "bench",
                       "graphs/pipelines/davidnet.yaml", "--batch", batch,
+                      "--backend", arguments.backend,
                       "--threads", arguments.threads, "--steps", arguments.steps, "--json"])
 
 
@@ -76,6 +77,7 @@ def row(batch, name, found):
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench --peer pytorch")
     parser.add_argument("--batch", default="512,128", help="batch sizes (default: 512,128)")
+    parser.add_argument("--backend", default="onednn", help="ours (default: onednn)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of a run (default: 5)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each, in turns (default: 3)")
@@ -96,7 +98,7 @@ def main():
                      "parameters")
         here, there = summary(ours), summary(peer)
         mode = "compiled" if arguments.compile else "eager"
-        print(row(batch, "expgraph", here))
+        print(row(batch, f"expgraph {arguments.backend}", here))
         print(row(batch, f"PyTorch {peer[0]['torch'].split('+')[0]} {mode}", there))
         print(f"       expgraph / PyTorch: time {here['ms_per_step'] / there['ms_per_step']:.2f}, "
               f"memory {here['peak_rss_bytes'] / there['peak_rss_bytes']:.2f}", flush=True)

@@ -65,34 +65,94 @@ python_with_pip() {
   fail "no python3 with pip: install python3-pip"
 }
 
-# Unpacks the wheels of requirements.txt: include/ and lib/ of oneDNN.
-ensure_wheels() {
-  local want
-  want=$(sha256sum < "$root/requirements.txt")
-  [ "$(cat "$deps/stamp" 2> /dev/null)" = "$want" ] && [ -d "$deps/onednn" ] && return
-  say "fetching oneDNN 3.2 (35 MB)"
-  local python wheel part=$deps/onednn.part
+# The pins of a section of requirements.txt.
+pins() { awk -v section="$1" '/^## / { on = $2 ~ "^" section ":?$" } on' "$root/requirements.txt"; }
+
+# Whether a folder of .deps holds what these sections of requirements.txt say.
+holds() {
+  [ "$(cat "$deps/$1/stamp" 2> /dev/null)" = "$(for s in "${@:2}"; do pins "$s"; done | sha256sum)" ]
+}
+
+# download SECTION...: the wheels, for CPython 3.11 whatever the Python, into .deps/wheels.
+download() {
+  local python version platforms=(--platform manylinux2014_x86_64)
   python=$(python_with_pip) || exit
-  rm -rf "$part" "$deps/wheels" "$deps/onednn" "$deps/stamp"
-  mkdir -p "$part" "$deps/wheels"
+  for version in {17..28}; do platforms+=(--platform "manylinux_2_${version}_x86_64"); done
+  rm -rf "$deps/wheels"
+  mkdir -p "$deps/wheels"
+  for section in "$@"; do pins "$section"; done > "$deps/wheels/requirements.txt"
   logged "$python" -m pip download --require-hashes --no-deps --only-binary :all: \
-    --disable-pip-version-check -r "$root/requirements.txt" -d "$deps/wheels" ||
+    --disable-pip-version-check --no-cache-dir --python-version 311 "${platforms[@]}" \
+    -r "$deps/wheels/requirements.txt" -d "$deps/wheels" ||
     fail "cannot fetch the wheels of requirements.txt: see .deps/setup.log"
-  for wheel in "$deps"/wheels/*.whl; do
-    (cd "$part" && cmake -E tar xf "$wheel") || fail "cannot unpack $wheel"
-  done
+}
+
+# unpack FOLDER WHEEL [NAME...]: all of the wheel, or these files and folders.
+unpack() {
+  (cd "$1" && cmake -E tar xf "$2" -- "${@:3}") >> "$log" 2>&1 || fail "cannot unpack $2"
+}
+
+# put_in_place FOLDER SECTION...: .deps/FOLDER.part takes the place of .deps/FOLDER.
+put_in_place() {
+  for section in "${@:2}"; do pins "$section"; done | sha256sum > "$deps/$1.part/stamp"
+  rm -rf "${deps:?}/$1" "$deps/wheels"
+  mv "$deps/$1.part" "$deps/$1"
+}
+
+# oneDNN: include/ and lib/.
+ensure_wheels() {
+  holds onednn onednn && return
+  say "fetching oneDNN 3.2 (35 MB)"
+  local wheel part=$deps/onednn.part
+  download onednn
+  rm -rf "$part"
+  mkdir -p "$part"
+  for wheel in "$deps"/wheels/*.whl; do unpack "$part" "$wheel"; done
   cp -r "$part"/*.data/data/* "$part"
-  rm -rf "$part"/*.data "$part"/*.dist-info "$deps/wheels"
+  rm -rf "$part"/*.data "$part"/*.dist-info
   # A wheel holds no links: the same 55 MB come three times.
   ln -sf libdnnl.so.3.2 "$part/lib/libdnnl.so.3"
   ln -sf libdnnl.so.3 "$part/lib/libdnnl.so"
-  mv "$part" "$deps/onednn"
-  echo "$want" > "$deps/stamp"
+  put_in_place onednn onednn
 }
 
-# configure PRESET: only when there is no build of it yet; Ninja does it again when it must.
+has_gpu() { compgen -G '/dev/nvidia[0-9]*' > /dev/null || nvidia-smi -L > /dev/null 2>&1; }
+
+# LibTorch, unless Torch_DIR names one: headers and the libraries that the CPU path loads; those of
+# CUDA to link where there is nvcc, and all that they load where there is a GPU.
+ensure_libtorch() {
+  [ -n "${Torch_DIR:-}" ] && return
+  local sections=(libtorch) lib=torch/lib wheel part=$deps/libtorch.part
+  has_gpu && sections+=(libtorch_gpu)
+  holds libtorch "${sections[@]}" && return
+  if has_gpu; then
+    say "fetching LibTorch 2.11 and the CUDA libraries (2.4 GB)"
+  else
+    say "fetching LibTorch 2.11 (540 MB)"
+  fi
+  download "${sections[@]}"
+  rm -rf "$part"
+  mkdir -p "$part"
+  for wheel in "$deps"/wheels/nvidia*.whl; do unpack "$part" "$wheel"; done
+  unpack "$part" "$deps"/wheels/torch-*.whl torch/include/ $lib/libc10.so $lib/libgomp.so.1 \
+    $lib/libtorch_cpu.so $lib/libc10_cuda.so $lib/libtorch_cuda.so
+  if has_gpu; then
+    unpack "$part" "$deps"/wheels/torch-*.whl $lib/libcaffe2_nvrtc.so $lib/libtorch_nvshmem.so
+  fi
+  rm -rf "$part"/*.dist-info
+  put_in_place libtorch "${sections[@]}"
+}
+
+# configure PRESET: when there is no build of it yet, or a library has come since then; Ninja does
+# it again for changes of CMakeLists.txt.
 configure() {
-  [ -f "$root/build/$1/build.ninja" ] && return
+  local built=$root/build/$1/build.ninja library
+  if [ -f "$built" ]; then
+    for library in onednn libtorch; do
+      [ "$deps/$library/stamp" -nt "$built" ] && rm -f "$built"
+    done
+  fi
+  [ -f "$built" ] && return
   say "configuring $1"
   mkdir -p "$root/build"
   (cd "$root" && logged cmake --preset "$1") || fail "configuration failed: see .deps/setup.log"
@@ -111,7 +171,8 @@ build() {
   touch "$root/build/$1/.built-$2"
 }
 
-# set_up PRESET TARGET: everything from nothing; another set-up that is under way is waited for.
+# set_up PRESET TARGET [libtorch]: everything from nothing, LibTorch when it is asked for; another
+# set-up that is under way is waited for.
 set_up() {
   mkdir -p "$deps"
   (
@@ -120,6 +181,7 @@ set_up() {
     fi
     ensure_packages "${packages[@]}"
     ensure_wheels
+    [ "${3:-}" = libtorch ] && ensure_libtorch
     configure "$1"
     build "$1" "$2"
   ) 9> "$deps/lock" || exit

@@ -31,6 +31,7 @@ const std::vector<Target>& targets() {
        .types = {DType::f32},
        .recompute = true,
        .update_early = true},
+      {.name = "libtorch", .fusions = {}, .types = {DType::f32, DType::f64}},
       {.name = "reference", .fusions = {}, .types = {DType::f32, DType::f64}},
   };
   return all;

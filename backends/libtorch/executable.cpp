@@ -1,0 +1,227 @@
+// executable: Graph and MemoryPlan -> a program of kernels over tensors on the device.
+#include "backends/libtorch/executable.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace expgraph::libtorch {
+
+namespace {
+
+size_t at(ValueId value) { return static_cast<size_t>(value.index); }
+
+void check_memory(const Graph& graph, const MemoryPlan& plan, const Device& device) {
+  const int64_t free = free_bytes(device);
+  if (plan.arena_bytes <= free) return;
+  constexpr double kGiB = 1 << 30;
+  throw Error(fmt::format("'{}' needs {:.1f} GiB on {}, {:.1f} GiB are free: make the batch smaller",
+                          graph.name(), double(plan.arena_bytes) / kGiB, device.at.str(),
+                          double(free) / kGiB),
+              {}, ExitCode::environment);
+}
+
+}  // namespace
+
+TorchExecutable::TorchExecutable(const Graph& graph, const MemoryPlan& plan,
+                                 const CompileOptions& options, const Device& device)
+    : graph_(graph),
+      plan_(plan),
+      options_(options),
+      device_(device),
+      threads_(options.threads > 0 ? options.threads : at::intraop_default_num_threads()),
+      slots_(graph.values().size()),
+      results_(graph.results().size()) {
+  const c10::InferenceMode guard;
+  check_memory(graph, plan, device);
+  const Uses uses = uses_of(graph);
+  for (const Group& group : schedule(graph, plan))
+    if (is_read(group, uses)) add_step(group, uses);
+  plan_releases(uses);
+  const bool observed = options.profile || options.check_finite;
+  if (device.cuda != nullptr && !observed) launcher_ = device.cuda->make_launcher();
+}
+
+bool TorchExecutable::is_read(const Group& group, const Uses& uses) const {
+  return std::ranges::any_of(group, [&](NodeId node) {
+    return std::ranges::any_of(graph_.node(node).outputs, [&](ValueId output) {
+      return uses.read[at(output)] || uses.handed_out[at(output)];
+    });
+  });
+}
+
+void TorchExecutable::add_step(const Group& group, const Uses& uses) {
+  Step& step = steps_.emplace_back();
+  step.nodes = group;
+  step.kernel = make_kernel(graph_, graph_.node(group[0]), &plan_, uses);
+  step.arguments.resize(graph_.node(group[0]).inputs.size());
+  if (group.size() > 1) make_flat(step);
+}
+
+void TorchExecutable::make_flat(Step& step) {
+  const Node& first = graph_.node(step.nodes[0]);
+  for (size_t k = 0; k < first.inputs.size(); ++k) {
+    FlatInput& input = step.flat.emplace_back();
+    const ValueId value = first.inputs[k];
+    if (!value.valid()) continue;
+    if (graph_.type(value).shape != graph_.type(first.outputs[0]).shape) {
+      input.shared = value;
+      continue;
+    }
+    std::vector<TensorType> types;
+    for (const NodeId node : step.nodes) {
+      const ValueId piece = graph_.node(node).inputs[k];
+      const ValueId state = state_of(plan_, piece);
+      if (state.valid())
+        input.states.push_back(graph_.leaf(state).name);
+      else
+        input.values.push_back(piece);
+      types.push_back(graph_.type(piece));
+    }
+    if (input.values.empty()) continue;
+    const FlatLayout layout(types);
+    input.tensor = at::zeros({layout.elements()},
+                             at::dtype(scalar_type(types[0].dtype)).device(device_.at));
+    input.views = layout.views(input.tensor);
+  }
+}
+
+void TorchExecutable::plan_releases(const Uses& uses) {
+  std::vector<bool> read(slots_.size(), false);
+  for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
+    const auto release = [&](ValueId value) {
+      if (!value.valid() || graph_.is_leaf(value) || uses.handed_out[at(value)]) return;
+      if (read[at(value)]) return;
+      read[at(value)] = true;
+      step->read_last.push_back(value);
+    };
+    for (const NodeId node : step->nodes) {
+      std::ranges::for_each(graph_.node(node).inputs, release);
+      std::ranges::for_each(graph_.node(node).outputs, release);
+    }
+  }
+}
+
+void TorchExecutable::bind(std::span<const Binding> inputs, TorchStore& store) {
+  for (Step& step : steps_)
+    for (FlatInput& input : step.flat)
+      if (!input.states.empty()) input.tensor = store.flat(input.states);
+  for (const Leaf& leaf : graph_.leaves()) {
+    if (leaf.kind == LeafKind::state) {
+      EXPGRAPH_CHECK(store.type(leaf.name) == graph_.type(leaf.value));
+      slot(leaf.value) = store.tensor(leaf.name);
+      continue;
+    }
+    const auto found = std::ranges::find(inputs, leaf.name, &Binding::name);
+    if (found == inputs.end()) throw std::logic_error("nothing is bound to '" + leaf.name + "'");
+    EXPGRAPH_CHECK(found->tensor.type == graph_.type(leaf.value));
+    const at::Tensor host = host_tensor(found->tensor);
+    if (device_.cuda == nullptr)
+      slot(leaf.value) = host;
+    else if (slot(leaf.value).defined())
+      slot(leaf.value).copy_(host);
+    else
+      slot(leaf.value) = host.to(device_.at);
+  }
+}
+
+void TorchExecutable::run(std::span<const Binding> inputs, std::span<const Binding> results,
+                          StateStore& store) {
+  const c10::InferenceMode guard;
+  if (at::get_num_threads() != threads_) at::set_num_threads(threads_);
+  auto* states = dynamic_cast<TorchStore*>(&store);
+  EXPGRAPH_CHECK(states != nullptr);
+  bind(inputs, *states);
+  times_.clear();
+  first_non_finite_.reset();
+  if (launcher_ != nullptr) {
+    std::vector<void*> addresses;
+    for (const Leaf& leaf : graph_.leaves()) addresses.push_back(slot(leaf.value).data_ptr());
+    const bool moved = addresses != addresses_;
+    addresses_ = std::move(addresses);
+    launcher_->run([this] { run_all(); }, moved);
+  } else {
+    run_all();
+  }
+  for (const Binding& result : results) {
+    const auto found = std::ranges::find(graph_.results(), result.name, &Result::name);
+    if (found == graph_.results().end())
+      throw std::logic_error("the program has no result '" + result.name + "'");
+    EXPGRAPH_CHECK(result.tensor.type == graph_.type(found->value));
+    host_tensor(result.tensor)
+        .copy_(results_[static_cast<size_t>(found - graph_.results().begin())]);
+  }
+  if (device_.cuda != nullptr) device_.cuda->synchronise();
+}
+
+void TorchExecutable::run_all() {
+  for (Step& step : steps_) run_step(step);
+  for (size_t k = 0; k < results_.size(); ++k) {
+    const ValueId value = graph_.results()[k].value;
+    results_[k] = state_of(plan_, value).valid() ? slot(value).clone() : slot(value);
+  }
+  for (const StateUpdate& copy : plan_.copies) slot(copy.state).copy_(slot(copy.value));
+}
+
+void TorchExecutable::run_step(Step& step) {
+  using Clock = std::chrono::steady_clock;
+  const auto now = [&] {
+    if (device_.cuda != nullptr) device_.cuda->synchronise();
+    return Clock::now();
+  };
+  const auto start = options_.profile ? now() : Clock::time_point{};
+  step.flat.empty() ? run_node(step) : run_flat(step);
+  if (options_.profile)
+    times_.push_back({step.nodes[0], std::chrono::duration<double>(now() - start).count()});
+  if (options_.check_finite && !first_non_finite_) observe(step);
+  for (at::Tensor& argument : step.arguments) argument.reset();
+  for (const ValueId value : step.read_last) slot(value).reset();
+}
+
+void TorchExecutable::run_node(Step& step) {
+  const Node& node = graph_.node(step.nodes[0]);
+  for (size_t k = 0; k < node.inputs.size(); ++k)
+    if (node.inputs[k].valid()) step.arguments[k] = slot(node.inputs[k]);
+  Tensors outputs = step.kernel(step.arguments);
+  EXPGRAPH_CHECK(outputs.size() >= node.outputs.size());
+  for (size_t k = 0; k < node.outputs.size(); ++k) {
+    at::Tensor& made = outputs[k];
+    if (!made.defined()) continue;
+    if (const ValueId state = state_of(plan_, node.outputs[k]); state.valid()) {
+      if (!made.is_same(slot(state))) slot(state).copy_(made);
+      made = slot(state);
+    } else {
+      // A view of a state would change with it.
+      for (size_t i = 0; i < node.inputs.size(); ++i)
+        if (node.inputs[i].valid() && state_of(plan_, node.inputs[i]).valid() &&
+            made.is_alias_of(step.arguments[i]))
+          made = made.clone();
+    }
+    slot(node.outputs[k]) = std::move(made);
+  }
+}
+
+void TorchExecutable::run_flat(Step& step) {
+  for (size_t k = 0; k < step.flat.size(); ++k) {
+    FlatInput& input = step.flat[k];
+    for (size_t n = 0; n < input.values.size(); ++n) input.views[n].copy_(slot(input.values[n]));
+    step.arguments[k] = input.shared.valid() ? slot(input.shared) : input.tensor;
+  }
+  step.kernel(step.arguments);
+  for (const NodeId node : step.nodes)
+    for (const ValueId output : graph_.node(node).outputs)
+      slot(output) = slot(state_of(plan_, output));
+}
+
+void TorchExecutable::observe(const Step& step) {
+  for (const NodeId node : step.nodes)
+    for (const ValueId output : graph_.node(node).outputs) {
+      const at::Tensor& made = slot(output);
+      const bool bad = made.defined() && made.is_floating_point() &&
+                       !at::isfinite(made).all().item<bool>();
+      if (bad && !first_non_finite_) first_non_finite_ = node;
+    }
+}
+
+}  // namespace expgraph::libtorch

@@ -1,0 +1,63 @@
+// loss: cross entropy, its gradient, and top-k correct.
+#include "backends/libtorch/kernels.h"
+
+namespace expgraph::libtorch {
+
+namespace {
+
+struct Reduction {
+  explicit Reduction(const Attributes& attributes)
+      : smoothing(attributes.real("label_smoothing")),
+        mean(attributes.text("reduction") == "mean") {}
+  double smoothing;
+  bool mean;
+};
+
+Kernel make_cross_entropy(const MakerContext& context) {
+  return [r = Reduction(context.node.attributes)](std::span<const at::Tensor> in) -> Tensors {
+    return {at::cross_entropy_loss(in[0], in[1].to(at::kLong), std::nullopt,
+                                   r.mean ? at::Reduction::Mean : at::Reduction::Sum,
+                                   /*ignore_index=*/-100, r.smoothing)};
+  };
+}
+
+/// dlogits = dloss * (softmax - (1 - s) * onehot - s / classes), over n for the mean.
+Kernel make_cross_entropy_backward(const MakerContext& context) {
+  const TensorType& logits = context.input(1);
+  return [r = Reduction(context.node.attributes),
+          n = logits.shape[0]](std::span<const at::Tensor> in) -> Tensors {
+    const at::Tensor labels = in[2].to(at::kLong).unsqueeze(1);
+    at::Tensor gradient = at::softmax(in[1], 1, in[0].scalar_type());
+    const at::Tensor target = at::full_like(labels, r.smoothing - 1, gradient.options());
+    gradient.scatter_add_(1, labels, target);
+    if (r.smoothing != 0) gradient.sub_(r.smoothing / double(in[1].size(1)));
+    gradient.mul_(r.mean ? in[0] / double(n) : in[0]);
+    return {gradient.to(in[1].scalar_type())};
+  };
+}
+
+/// Of equal logits the first comes first; all others come before a label whose logit is NaN.
+Kernel make_correct(const MakerContext& context) {
+  return [k = context.node.attributes.integer("k"),
+          type = context.output()](std::span<const at::Tensor> in) -> Tensors {
+    const at::Tensor labels = in[1].to(at::kLong).unsqueeze(1);
+    const at::Tensor classes = at::arange(in[0].size(1), labels.options());
+    const at::Tensor own = in[0].gather(1, labels);
+    const at::Tensor label_first = own.gt(in[0]).logical_or_(
+        own.eq(in[0]).logical_and_(labels.le(classes)));
+    const at::Tensor before = label_first.logical_not_().logical_and_(labels.ne(classes)).sum(1);
+    return {before.lt(k).sum().to(scalar_type(type.dtype))};
+  };
+}
+
+constexpr Maker kMakers[] = {
+    {"cross_entropy", make_cross_entropy},
+    {"cross_entropy_backward", make_cross_entropy_backward},
+    {"correct", make_correct},
+};
+
+}  // namespace
+
+std::span<const Maker> loss_makers() { return kMakers; }
+
+}  // namespace expgraph::libtorch

@@ -1,0 +1,251 @@
+// libtorch: pipelines and studies on LibTorch beside reference and oneDNN, what a program of it
+// observes, what is not loaded without it, and what it says where it cannot run.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+#include "core/passes/passes.h"
+#include "core/pipeline.h"
+#include "core/spec/study_spec.h"
+#include "core/verify_backends.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/training.h"
+
+using namespace expgraph;
+using namespace expgraph::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr double kLosses = 1e-4;  ///< of the first steps, relative
+
+bool is_built() {
+  const std::vector<std::string> names = backend_names();
+  return std::ranges::find(names, "libtorch") != names.end();
+}
+
+/// Says so where there is no module to test.
+bool skipped() {
+  if (is_built()) return false;
+  MESSAGE("test skipped: libtorch is not built");
+  return true;
+}
+
+struct Said {
+  int code = 0;
+  std::string text;  ///< stdout and stderr
+};
+
+/// The program, as a user starts it from the repository; `environment` is put before it.
+Said program(const std::string& environment, const std::string& words) {
+  const std::string command =
+      fmt::format("cd '{}' && {} '{}/bin/expgraph' {} 2>&1", EXPGRAPH_SOURCE_DIR, environment,
+                  EXPGRAPH_BINARY_DIR, words);
+  FILE* pipe = ::popen(command.c_str(), "r");
+  REQUIRE(pipe != nullptr);
+  Said outcome;
+  char buffer[4096];
+  for (size_t count; (count = fread(buffer, 1, sizeof buffer, pipe)) > 0;)
+    outcome.text.append(buffer, count);
+  outcome.code = WEXITSTATUS(::pclose(pipe));
+  return outcome;
+}
+
+constexpr const char* kBench = "bench graphs/pipelines/davidnet.yaml --backend libtorch";
+
+/// A step of the net [2, 3] -> scale by `factor` -> relu, and its result.
+struct Small {
+  explicit Small(double factor) {
+    const ValueId x = graph.add_input("x", {DType::f32, {2, 3}});
+    Attributes times;
+    times.set("factor", factor);
+    const ValueId y = graph.add("scale", {x}, times, "times");
+    graph.add("relu", {x}, {}, "dead");
+    graph.add_result("y", graph.add("relu", {y}, {}, "end"));
+  }
+
+  std::unique_ptr<Executable> run(const CompileOptions& options) {
+    const Backend& backend = load_backend("libtorch");
+    auto program = backend.compile(graph, plan_memory(graph, target("libtorch")), options);
+    Tensor in({DType::f32, {2, 3}});
+    for (int64_t i = 0; i < 6; ++i) in.set(i, static_cast<double>(i) - 1);
+    const std::vector<Binding> inputs{{"x", in.view()}}, results{{"y", out.view()}};
+    program->run(inputs, results, *backend.make_store());
+    return program;
+  }
+
+  Graph graph;
+  Tensor out{{DType::f32, {2, 3}}};
+};
+
+/// A pipeline of the tree for a target, narrow and with small batches where it has such parameters.
+CompiledPipeline compile_narrow(const fs::path& file, const std::string& backend) {
+  Parameters parameters;
+  const yaml::Value document = yaml::parse_file(file.string());
+  const yaml::Value* own = document.find("params");
+  for (const char* name : {"width", "batch", "test_batch"}) {
+    if (own == nullptr || own->find(name) == nullptr) continue;
+    AttributeSpec& parameter = parameters.emplace_back();
+    parameter.name = name;
+    parameter.value.kind = yaml::Kind::scalar;
+    parameter.value.scalar = "4";
+  }
+  CompilePipelineOptions options{.backend = backend};
+  options.build.dataset = [](const std::string& name, const std::string& split, const Location&,
+                             const Attributes&) {
+    return DatasetInfo{.name = name,
+                       .split = split,
+                       .count = 64,
+                       .height = 32,
+                       .width = 32,
+                       .classes = 10};
+  };
+  return compile_pipeline(expand_file(file.string(), parameters, op_names()), options);
+}
+
+Tensors train(const Graph& step, const std::string& backend) {
+  RandomTraining training(load_backend(backend), 0.01f);
+  training.run(step, plan_memory(step, target("libtorch")), 3, "step ");
+  return training.outcome();
+}
+
+/// Variants of the ablation study, small, on generated images.
+Study ablations() {
+  StudyOptions options{.profile = "quick"};
+  options.set = {{"width", "8"}, {"train_images", "400"}, {"test_images", "100"}};
+  return read_study(EXPGRAPH_SOURCE_DIR "/experiments/ablations.yaml", options, op_names());
+}
+
+}  // namespace
+
+TEST_CASE("every pipeline of the tree trains as on reference, in double, fused and not") {
+  if (skipped()) return;
+  int seen = 0;
+  for (const auto& entry : fs::directory_iterator(EXPGRAPH_SOURCE_DIR "/graphs/pipelines")) {
+    for (const char* fusing : {"libtorch", "onednn"}) {
+      const CompiledPipeline compiled = compile_narrow(entry.path(), fusing);
+      const Graph step = to_double(compiled.train.step.graph);
+      const std::string how =
+          first_difference(train(step, "reference"), train(step, "libtorch"), 1e-9);
+      CHECK_MESSAGE(how == "", entry.path().filename().string(), " as for ", fusing, ": ", how);
+      ++seen;
+    }
+  }
+  CHECK(seen >= 4);
+}
+
+TEST_CASE("every variant of the ablations starts as on oneDNN: losses of the first steps agree") {
+  if (skipped()) return;
+  OpenDatasets datasets({.cache = (fs::temp_directory_path() / "expgraph_libtorch_test").string()});
+  const Study study = ablations();
+  CHECK(study.variants.size() >= 10);
+  for (const Variant& variant : study.variants) {
+    const BackendDifferences found = verify_backends(
+        variant.spec, load_backend("onednn"), load_backend("libtorch"), datasets, {.steps = 3});
+    for (const Difference& loss : found.losses)
+      CHECK_MESSAGE(loss.relative <= kLosses, variant.name, ": ", loss.name);
+  }
+}
+
+TEST_CASE("a node that nobody reads is not run; the profile has the others") {
+  if (skipped()) return;
+  Small net(2);
+  const auto program = net.run({.threads = 1, .profile = true});
+  REQUIRE(program->profile().size() == 2);
+  CHECK(net.graph.node(program->profile()[0].node).path == "times");
+  CHECK(net.graph.node(program->profile()[1].node).path == "end");
+  CHECK(net.out.at(0) == 0);
+  CHECK(net.out.at(5) == 8);
+}
+
+TEST_CASE("the first node that gives NaN or Inf is named") {
+  if (skipped()) return;
+  Small finite(2), infinite(std::numeric_limits<double>::infinity());
+  CHECK(!finite.run({.check_finite = true})->first_non_finite());
+  const auto bad = infinite.run({.check_finite = true})->first_non_finite();
+  REQUIRE(bad);
+  CHECK(infinite.graph.node(*bad).path == "times");
+}
+
+TEST_CASE("a program that memory does not hold is refused before it runs") {
+  if (skipped()) return;
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, {1'000'000, 1'000'000}});
+  graph.add_result("y", graph.add("relu", {x}, {}, "huge"));
+  std::string message;
+  try {
+    load_backend("libtorch").compile(graph, plan_memory(graph, target("libtorch")), {});
+  } catch (const Error& error) {
+    CHECK(error.code() == ExitCode::environment);
+    message = error.what();
+  }
+  const size_t at = message.find("cpu, ") + 5, end = message.find(" GiB are");
+  REQUIRE(end != std::string::npos);
+  CHECK(message ==
+        fmt::format("'graph' needs 3725.3 GiB on cpu, {} GiB are free: make the batch smaller",
+                    message.substr(at, end - at)));
+}
+
+TEST_CASE("an operator that is not part of a step is refused") {
+  if (skipped()) return;
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, {4, 2, 2, 3}});
+  graph.add_result("y", graph.add("cache", {x}, {}, "here"));
+  CHECK_THROWS_WITH(
+      load_backend("libtorch").compile(graph, plan_memory(graph, target("libtorch")), {}),
+      "backend 'libtorch' has no kernel for 'cache'");
+}
+
+TEST_CASE("a device that is not there is an error of one line, before anything runs") {
+  if (skipped()) return;
+  const Said unknown = program("EXPGRAPH_DEVICE=tpu", kBench);
+  CHECK(unknown.code == 5);
+  CHECK(unknown.text == "error: EXPGRAPH_DEVICE is 'tpu', expected cpu or cuda\n");
+  const TemporaryFolder folder;
+  fs::copy_file(fs::path(EXPGRAPH_BINARY_DIR) / "lib" / "expgraph_libtorch.so",
+                folder.path / "expgraph_libtorch.so");
+  const Said unbuilt = program(
+      fmt::format("EXPGRAPH_DEVICE=cuda EXPGRAPH_BACKENDS='{}'", folder.path.string()), kBench);
+  CHECK(unbuilt.code == 5);
+  CHECK(unbuilt.text ==
+        "error: the CUDA part of backend 'libtorch' is not built: put nvcc of CUDA 13 on PATH and "
+        "run ./expgraph --backend libtorch again, or set EXPGRAPH_DEVICE=cpu\n");
+  if (fs::exists("/dev/nvidiactl")) return;
+  std::ofstream(folder.path / "expgraph_libtorch_cuda.so") << "not a module";
+  const Said none = program(
+      fmt::format("EXPGRAPH_DEVICE=cuda EXPGRAPH_BACKENDS='{}'", folder.path.string()), kBench);
+  CHECK(none.code == 5);
+  CHECK(none.text ==
+        "error: EXPGRAPH_DEVICE is 'cuda', but this machine has no NVIDIA GPU or driver\n");
+}
+
+TEST_CASE("a program without the module says in one line how to get it") {
+  const TemporaryFolder folder;
+  const Said outcome =
+      program(fmt::format("EXPGRAPH_BACKENDS='{}'", folder.path.string()), kBench);
+  CHECK(outcome.code == 5);
+  CHECK(outcome.text ==
+        "error: backend 'libtorch' is not built: ./expgraph --backend libtorch builds it\n");
+}
+
+TEST_CASE("checking, planning, drawing and tables load nothing of LibTorch") {
+  const auto loads = [](const std::string& words) {
+    const Said outcome = program("LD_DEBUG=files", words);
+    CHECK_MESSAGE(outcome.text.find("libexpgraph_core.so") != std::string::npos, words);
+    return outcome.text.find("torch") != std::string::npos;
+  };
+  CHECK_FALSE(loads("check experiments/ablations.yaml"));
+  CHECK_FALSE(loads("plan graphs/pipelines/davidnet.yaml --backend libtorch"));
+  CHECK_FALSE(loads("draw graphs/pipelines/davidnet.yaml"));
+  CHECK_FALSE(loads("diff graphs/pipelines/davidnet.yaml graphs/pipelines/dawnbench.yaml"));
+  CHECK_FALSE(loads("table experiments/ablations.yaml"));
+  if (is_built()) CHECK(loads("backends"));
+}
