@@ -18,7 +18,7 @@ void check_momentum(const InferContext& context, bool has_momentum) {
   rules::require_range(context, "momentum", 0, 1, false);
   require_decay(context);
   if (context.attributes.flag("nesterov") && !has_momentum) {
-    context.fail("nesterov needs a momentum above 0");
+    context.fail_value("nesterov", "nesterov needs a momentum above 0");
   }
 }
 
