@@ -88,10 +88,20 @@ class Drawing {
     add("−", () => this.zoom(1.25), "zoom out");
     add("fit", () => this.show([...this.home]), "show all of it");
     if (this.clusters.length > 0) {
-      add("fold all", () => this.fold(this.clusters.map(pathOf)), "show groups as one box each");
+      add("fold all", () => this.fold(this.outermost()), "show groups as one box each");
       add("unfold all", () => this.fold([]), "show every node");
     }
     return bar;
+  }
+
+  /// Paths of the groups that no other holds; within the one that holds all others, if there is one.
+  outermost() {
+    let paths = [...new Set(this.clusters.map(pathOf))];
+    while (true) {
+      const outer = paths.filter((path) => !paths.some((group) => isBelow(path, group)));
+      if (outer.length > 1 || outer.length === paths.length) return outer;
+      paths = paths.filter((path) => !outer.includes(path));
+    }
   }
 
   show(view) {

@@ -137,7 +137,9 @@ void require_scalars(const InferContext& context) {
 
 void require_decay(const InferContext& context) {
   const double decay = context.attributes.real("weight_decay");
-  if (decay < 0) context.fail(fmt::format("weight_decay is {}, expected at least 0", decay));
+  if (decay < 0)
+    context.fail_value("weight_decay",
+                       fmt::format("weight_decay is {}, expected at least 0", decay));
 }
 
 void require_step(const InferContext& context, size_t first) {
