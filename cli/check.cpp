@@ -1,11 +1,12 @@
-// check: a study or pipeline -> every variant expanded, edited, typed and differentiated, a
-// line for each.
+// check: a study, pipeline or network -> every variant expanded, edited, typed and differentiated,
+// a line for each.
 #include <fmt/ostream.h>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "core/host_network.h"
 #include "core/pipeline.h"
 #include "core/study/expectations.h"
 
@@ -14,6 +15,7 @@ namespace {
 
 struct Arguments {
   StudyArguments study;
+  std::string input = "3x32x32";
   bool json = false;
 };
 
@@ -35,6 +37,9 @@ ExitCode check(const Arguments& arguments, Streams& streams) {
   nlohmann::ordered_json variants = nlohmann::ordered_json::array();
   for (const Variant& variant : study.variants) {
     const size_t nodes = in_variant(study, variant, [&](const FlatSpec& spec) {
+      if (spec.is_network) {
+        return host_network(spec, network_input(arguments.input)).graph.nodes().size();
+      }
       const PipelineGraphs graphs = build_pipeline(spec);
       check_expectations(variant, graphs.train, graphs.test ? &*graphs.test : nullptr);
       make_step(graphs.train.forward, *graphs.train.training);
@@ -63,7 +68,9 @@ ExitCode check(const Arguments& arguments, Streams& streams) {
 
 Action add_check(CLI::App& app, Streams& streams) {
   const auto arguments = std::make_shared<Arguments>();
+  arguments->study.networks = true;
   add_study_arguments(app, arguments->study);
+  add_input(app, arguments->input);
   add_json(app, arguments->json);
   return [arguments, &streams] { return check(*arguments, streams); };
 }

@@ -20,11 +20,12 @@ constexpr int kInternalError = 70;  // EX_SOFTWARE of sysexits.h
 constexpr std::array kCommands{
     Command{"run", "train what a study asks for and is not done yet, and print its table", add_run},
     Command{"table", "print the table of a study from the run store", add_table},
+    Command{"report", "write a study of the run store as one HTML page", add_report},
     Command{"check", "read a study or pipeline and type every graph of it", add_check},
     Command{"plan", "tell without running: steps, parameters, work, memory, what is cached",
             add_plan},
     Command{"show", "print a variant as complete YAML, or a stage of its compilation", add_show},
-    Command{"diff", "list what differs between two pipelines or variants", add_diff},
+    Command{"diff", "edits that turn one variant, pipeline, network or run into another", add_diff},
     Command{"draw", "draw a network, a pipeline or an edit as SVG or DOT", add_draw},
     Command{"ops", "list the operators, or tell about one", add_ops},
     Command{"backends", "list the backends and the operators that they run", add_backends},

@@ -1,6 +1,7 @@
 // commands: what each file cli/<command>.cpp offers, and the options that several share.
 #pragma once
 
+#include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@ Action add_doctor(CLI::App& app, Streams& streams);
 Action add_draw(CLI::App& app, Streams& streams);
 Action add_ops(CLI::App& app, Streams& streams);
 Action add_plan(CLI::App& app, Streams& streams);
+Action add_report(CLI::App& app, Streams& streams);
 Action add_run(CLI::App& app, Streams& streams);
 Action add_show(CLI::App& app, Streams& streams);
 Action add_table(CLI::App& app, Streams& streams);
@@ -30,6 +32,7 @@ struct StudyArguments {
   std::vector<std::string> only;
   std::vector<std::string> set;  ///< "path.attribute=value" or "parameter=value"
   int seeds = 0;                 ///< 0: as the study says
+  bool networks = false;         ///< a network file is taken, too
 };
 
 void add_study_arguments(CLI::App& app, StudyArguments& arguments);
@@ -60,6 +63,23 @@ std::string backend_text(const std::string& name);
 /// Rows of cells -> aligned columns; `right` says which are numbers. No blanks at line ends.
 std::string columns_text(const std::vector<std::vector<std::string>>& rows,
                          const std::vector<bool>& right);
+
+/// Adds `--input`: what a network file is given.
+void add_input(CLI::App& app, std::string& input);
+
+/// The study's folder in the run store: `place` itself, or found by the name in a study file.
+std::filesystem::path stored_study(const std::string& place, const std::string& runs);
+
+struct StudyResult;
+/// report.html and plots/ in the study's folder.
+void write_report(const std::filesystem::path& folder, const StudyResult& result);
+
+struct Picture;
+/// As SVG or DOT, by the name's end. Error (usage) for another end.
+void write_drawing(const std::string& path, const Picture& picture);
+
+/// Error (environment) when it cannot be written.
+void write_file(const std::string& path, const std::string& text);
 
 /// Adds `--json`.
 void add_json(CLI::App& app, bool& json);

@@ -5,11 +5,13 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "core/backend.h"
 #include "core/pipeline.h"
+#include "core/study/run_store.h"
 #include "core/support/suggest.h"
 
 namespace expgraph {
@@ -40,13 +42,18 @@ void add_study_arguments(CLI::App& app, StudyArguments& arguments) {
 
 void add_variant_arguments(CLI::App& app, StudyArguments& arguments) {
   app.add_option("FILE[:VARIANT]", arguments.file,
-                 "a pipeline, or a study and one of its variants (default: the last)")
+                 arguments.networks
+                     ? "a pipeline, a network, a run's folder, or a study and a variant of it "
+                       "(default: the last)"
+                     : "a pipeline, a run's folder, or a study and a variant of it (default: the "
+                       "last)")
       ->required();
   add_values(app, arguments);
 }
 
 Study read_study(const StudyArguments& arguments) {
-  StudyOptions options{.profile = arguments.profile, .only = arguments.only};
+  StudyOptions options{
+      .profile = arguments.profile, .only = arguments.only, .networks = arguments.networks};
   for (const std::string& text : arguments.set) {
     const size_t equals = text.find('=');
     if (equals == 0 || equals == std::string::npos) {
@@ -66,6 +73,7 @@ Variant choose_variant(const StudyArguments& arguments) {
     one.only = {arguments.file.substr(colon + 1)};
   } else {
     one.only = {"final"};
+    if (std::filesystem::is_directory(one.file)) one.file += "/spec.yaml";  // of a stored run
   }
   return read_study(one).variants.back();
 }
@@ -100,6 +108,26 @@ std::string columns_text(const std::vector<std::vector<std::string>>& rows,
     out += line + "\n";
   }
   return out;
+}
+
+std::filesystem::path stored_study(const std::string& place, const std::string& runs) {
+  if (std::filesystem::is_directory(place)) return place;
+  StudyArguments study;
+  study.file = place;
+  return study_folder(runs, read_study(study).name);
+}
+
+void add_input(CLI::App& app, std::string& input) {
+  app.add_option("--input", input,
+                 "channels, height and width that a network file is given (default: 3x32x32)")
+      ->type_name("CxHxW");
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream stream(path, std::ios::binary);
+  if (!(stream << text).flush()) {
+    throw Error(fmt::format("cannot write '{}'", path), {}, ExitCode::environment);
+  }
 }
 
 void add_json(CLI::App& app, bool& json) {

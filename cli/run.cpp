@@ -138,6 +138,7 @@ ExitCode run(const Arguments& arguments, Streams& streams) {
                         .note = [&](const std::string& text) { progress.line(text); }};
     outcome = run_study(study, system_fs(), options);
   }
+  write_report(study_folder(arguments.runs, study.name), outcome.result);
   print_result(outcome, arguments, streams);
   return outcome.code();
 }

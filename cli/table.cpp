@@ -19,20 +19,15 @@ struct Arguments {
   bool json = false;
 };
 
-/// The study's folder in the run store: given, or found by the name in a study file.
-std::filesystem::path folder_of(const Arguments& arguments) {
-  if (std::filesystem::is_directory(arguments.place)) return arguments.place;
-  StudyArguments study;
-  study.file = arguments.place;
-  return study_folder(arguments.runs, read_study(study).name);
-}
-
 ExitCode show_table(const Arguments& arguments, Streams& streams) {
-  const Table table = make_table(load_study(system_fs(), folder_of(arguments)));
+  const Table table =
+      make_table(load_study(system_fs(), stored_study(arguments.place, arguments.runs)));
   if (arguments.json || arguments.format == "json") {
     print_json(streams, to_json(table));
   } else if (arguments.format == "markdown") {
     fmt::print(streams.out, "{}", to_markdown(table));
+  } else if (arguments.format == "latex") {
+    fmt::print(streams.out, "{}", to_latex(table));
   } else if (arguments.format == "tsv") {
     fmt::print(streams.out, "{}", to_tsv(table));
   } else {
@@ -49,8 +44,8 @@ Action add_table(CLI::App& app, Streams& streams) {
   app.add_option("STUDY", arguments->place, "a study's folder in the run store, or its file")
       ->required();
   app.add_option("--runs", arguments->runs, "folder of all runs (default: runs)");
-  app.add_option("--format", arguments->format, "terminal (default), markdown, tsv or json")
-      ->check(CLI::IsMember({"terminal", "markdown", "tsv", "json"}));
+  app.add_option("--format", arguments->format, "terminal (default), markdown, tsv, json or latex")
+      ->check(CLI::IsMember({"terminal", "markdown", "tsv", "json", "latex"}));
   add_json(app, arguments->json);
   return [arguments, &streams] { return show_table(*arguments, streams); };
 }

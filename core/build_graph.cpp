@@ -238,6 +238,10 @@ NodeId GraphBuilder::add(const Instance& instance) {
       }
     }
     return node;
+  } catch (const AttributeError& error) {
+    const AttributeSpec* attribute = spec.find(error.attribute());
+    if (attribute == nullptr) throw located(error, spec);
+    throw located(Error(error.what(), attribute->value.where), spec);
   } catch (const Error& error) {
     throw located(error, spec);
   }

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/support/temporary_folder.h"
+
 namespace {
 
 struct Outcome {
@@ -23,6 +25,13 @@ Outcome run(const std::vector<std::string>& words, bool broken = false) {
   const int code = expgraph::run_cli(words, streams);
   return {code, out.str(), err.str()};
 }
+
+std::string read(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+const std::string kPipeline = std::string(EXPGRAPH_SOURCE_DIR) + "/graphs/pipelines/davidnet.yaml";
 
 }  // namespace
 
@@ -53,13 +62,59 @@ TEST_CASE("no command at all is a usage error and lists the commands on stderr")
 
 TEST_CASE("draw writes the drawing into the file and nothing to the streams") {
   const std::filesystem::path file = std::filesystem::temp_directory_path() / "expgraph-cli.svg";
-  const std::string pipeline = std::string(EXPGRAPH_SOURCE_DIR) + "/graphs/pipelines/davidnet.yaml";
-  const Outcome outcome = run({"draw", pipeline, "-o", file.string()});
-  std::ifstream stream(file);
-  const std::string svg{std::istreambuf_iterator<char>(stream), {}};
+  const Outcome outcome = run({"draw", kPipeline, "-o", file.string()});
+  const std::string svg = read(file);
   std::filesystem::remove(file);
   CHECK(outcome.code == 0);
   CHECK(outcome.out + outcome.err == "");
   CHECK(svg.starts_with("<svg "));
   CHECK(svg.ends_with("</svg>\n"));
+}
+
+TEST_CASE("show --dump writes each stage as text, and as DOT unless it changed nothing") {
+  const expgraph::TemporaryFolder folder;
+  CHECK(run({"show", kPipeline, "--dump", folder.path.string()}).code == 0);
+  int texts = 0, unchanged = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path)) {
+    if (entry.path().extension() != ".txt") continue;
+    ++texts;
+    const bool same = read(entry.path()) == "(unchanged)\n";
+    unchanged += same ? 1 : 0;
+    std::filesystem::path dot = entry.path();
+    dot.replace_extension(".dot");
+    CHECK(std::filesystem::exists(dot) != same);
+    if (!same) CHECK(read(dot).starts_with("digraph {\n"));
+  }
+  CHECK(texts >= 15);
+  CHECK(unchanged >= 1);
+  CHECK(unchanged < texts);
+}
+
+TEST_CASE("diff -o draws what changed") {
+  const expgraph::TemporaryFolder folder;
+  const std::string file = (folder.path / "diff.svg").string();
+  const std::string study = std::string(EXPGRAPH_SOURCE_DIR) + "/experiments/ablations.yaml";
+  CHECK(run({"diff", study + ":stem", ":batch_size", "-o", file}).code == 0);
+  const std::string svg = read(file);
+  CHECK(svg.find("E0: bare stem → batch size x 4") != std::string::npos);
+  CHECK(svg.find("~ batch") != std::string::npos);
+}
+
+TEST_CASE("report writes the page and plots into the store; elsewhere the page links back to it") {
+  const expgraph::TemporaryFolder folder;
+  const std::filesystem::path study = folder.path / "runs/s";
+  std::filesystem::create_directories(study);
+  std::ofstream(study / "study.json") << R"({"study": "s", "note": "", "profile": "",
+    "backend": "onednn", "command": "expgraph run s.yaml", "variants": [{"name": "v",
+    "title": "the variant", "note": "", "base": "", "settings": {},
+    "runs": [{"seed": 0, "folder": "v/0-k", "error": ""}]}]})";
+  const Outcome inside = run({"report", study.string()});
+  CHECK(inside.code == 0);
+  CHECK(inside.out == (study / "report.html").string() + "\n");
+  CHECK(read(study / "report.html").find("href=\"./v/0-k/\"") != std::string::npos);
+  CHECK(std::filesystem::is_directory(study / "plots"));
+  const std::filesystem::path other = folder.path / "page.html";
+  CHECK(run({"report", study.string(), "-o", other.string()}).code == 0);
+  CHECK(read(other).find("href=\"./runs/s/v/0-k/\"") != std::string::npos);
+  CHECK(read(other).find("the variant") != std::string::npos);
 }

@@ -5,13 +5,17 @@
 
 #include <algorithm>
 #include <regex>
+#include <set>
 
-#include "core/pipeline.h"
+#include "core/compile.h"
+#include "core/support/brief.h"
 #include "viz/diff.h"
 #include "viz/dot.h"
 #include "viz/drawings.h"
 #include "viz/escape.h"
+#include "viz/graph_picture.h"
 #include "viz/layout.h"
+#include "viz/stored_drawing.h"
 #include "viz/svg.h"
 
 using namespace expgraph;
@@ -181,4 +185,67 @@ TEST_CASE("pictures that are equal have a diff without any colour") {
   const FlatSpec spec = product("davidnet");
   const std::string svg = to_svg(edit_picture(spec, spec, "nothing"));
   for (const char* border : {"#1a7f37", "#cf222e", "#b07a00"}) CHECK(count(svg, border) == 0);
+}
+
+TEST_CASE("a network alone is drawn as it is drawn in its pipeline") {
+  const std::string file = fmt::format("{}/graphs/networks/davidnet.yaml", EXPGRAPH_SOURCE_DIR);
+  const Picture alone = network_picture(expand_file(file, {}, op_names()), "");
+  const Picture inside = network_picture(product("davidnet"), "");
+  CHECK(alone.nodes.size() == inside.nodes.size());
+  CHECK(alone.edges.size() == inside.edges.size());
+  CHECK(alone.edges[1].label == inside.edges[1].label);
+}
+
+TEST_CASE("every stage's graph is drawn whole: each node, each value that is read") {
+  size_t graphs = 0;
+  const auto check = [&](const Stage& stage) {
+    if (stage.graph == nullptr) return;
+    ++graphs;
+    const Picture picture = graph_picture(*stage.graph, stage.name);
+    size_t reads = stage.graph->results().size() + stage.graph->updates().size();
+    for (const Node& one : stage.graph->nodes()) {
+      reads += size_t(std::count_if(one.inputs.begin(), one.inputs.end(),
+                                    [](ValueId input) { return input.valid(); }));
+    }
+    CHECK(picture.edges.size() == reads);
+    CHECK(std::count_if(picture.nodes.begin(), picture.nodes.end(), [](const Picture::Node& one) {
+            return !one.op.empty();
+          }) == ptrdiff_t(stage.graph->nodes().size()));
+    std::set<std::string> paths;
+    for (const Picture::Node& one : picture.nodes) paths.insert(one.path);
+    CHECK(paths.size() == picture.nodes.size());
+    for (const Picture::Edge& edge : picture.edges) {
+      CHECK((paths.contains(edge.from) && paths.contains(edge.to)));
+    }
+  };
+  compile_pipeline(product("davidnet"), {.dump = check});
+  CHECK(graphs >= 10);
+}
+
+TEST_CASE("drawings may stand in a page, and without their titles are equal for equal nets") {
+  const FlatSpec spec = product("davidnet");
+  const std::string one = to_svg(network_picture(spec, "one")),
+                    two = to_svg(network_picture(spec, "two"));
+  CHECK(is_plain_svg(one));
+  CHECK(is_plain_svg(to_svg(edit_picture(spec, product("dawnbench"), "<edit>"))));
+  CHECK(one != two);
+  CHECK(without_title(one) == without_title(two));
+  CHECK(is_plain_svg(without_title(one)));
+  CHECK(count(without_title(one), "one") == count(one, "one") - 2);
+}
+
+TEST_CASE("long numbers are short in drawings unless that would hide a change") {
+  CHECK(brief_numbers("[0, 1.3333333333333333, 5e-05, 50000, 0.1]") ==
+        "[0, 1.333, 5e-05, 50000, 0.1]");
+  CHECK(brief_numbers("conv1.25e7x 12.345678e3 -0.123456") == "conv1.25e7x 1.235e+04 -0.1235");
+  Picture picture{.title = "t", .is_diff = true};
+  picture.nodes.push_back({.path = "lr",
+                           .title = "lr",
+                           .op = "o",
+                           .attributes = {{.name = "a", .value = "1.33333", .before = "1.2500001"},
+                                          {.name = "b", .value = "1.33334", .before = "1.33333"}},
+                           .change = Change::changed});
+  const std::string dot = to_dot(picture);
+  CHECK(count(dot, "a 1.25 → 1.333") == 1);
+  CHECK(count(dot, "b 1.33333 → 1.33334") == 1);
 }

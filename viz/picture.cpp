@@ -182,6 +182,17 @@ Shapes shapes_of(const FlatSpec& spec, const PipelineGraphs& graphs) {
   return shapes;
 }
 
+Shapes shapes_of(const Graph& graph) {
+  Shapes shapes;
+  add_shapes(graph, shapes);
+  for (const Leaf& leaf : graph.leaves()) {
+    if (leaf.kind == LeafKind::input) {
+      shapes[{"input", ""}] = sample_shape(graph.type(leaf.value));
+    }
+  }
+  return shapes;
+}
+
 std::string network_of(const FlatSpec& spec) {
   std::string largest = "train";
   ptrdiff_t most = 0;

@@ -50,6 +50,7 @@ struct Picture {
 /// (path of a node, its output, "" for the first) -> shape of one sample as text.
 using Shapes = std::map<std::pair<std::string, std::string>, std::string>;
 Shapes shapes_of(const FlatSpec& spec, const PipelineGraphs& graphs);
+Shapes shapes_of(const Graph& graph);
 
 /// The part of `spec` under `root` (a group's path; "" = all of it). What comes into the part and
 /// goes out of it are nodes of their own.

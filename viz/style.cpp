@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/support/brief.h"
 #include "viz/escape.h"
 
 namespace expgraph {
@@ -38,9 +39,13 @@ constexpr std::array<Colours, 4> kChanges{{{"#f6f7f8", "#c9cfd6", "#808a95"},
 constexpr std::array<std::string_view, 4> kMarks{"", "+ ", "− ", "~ "};
 
 std::string attribute_text(const Picture::Attribute& attribute) {
-  const std::string value = shorten(attribute.value, 44);
-  if (attribute.before.empty()) return fmt::format("{} {}", attribute.name, value);
-  return fmt::format("{} {} → {}", attribute.name, shorten(attribute.before, 44), value);
+  const auto text = [&](const std::string& value) {
+    // Two values that differ must not look the same.
+    const bool hides = brief_numbers(attribute.before) == brief_numbers(attribute.value);
+    return shorten(hides ? value : brief_numbers(value), 44);
+  };
+  if (attribute.before.empty()) return fmt::format("{} {}", attribute.name, text(attribute.value));
+  return fmt::format("{} {} → {}", attribute.name, text(attribute.before), text(attribute.value));
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ class SvgWriter {
     const Picture::Cluster& cluster = picture_.clusters[placed.cluster];
     const bool changed = cluster.change != Change::none;
     const Box& box = placed.box;
-    put("<g><title>{}</title>", escape_markup(cluster.path));
+    put("<g class=\"cluster\"><title>{}</title>", escape_markup(cluster.path));
     put("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"7\" "
         "fill=\"#8796a8\" fill-opacity=\"0.04\" stroke=\"{}\"{}/>",
         box.left, box.top, box.width, box.height,
@@ -62,7 +62,7 @@ class SvgWriter {
     const Colours& colours = colours_of(picture_, node);
     const NodeText text = text_of(node);
     const Box& box = placed.box;
-    put("<g><title>{}</title>", tooltip(node));
+    put("<g class=\"node\"><title>{}</title>", tooltip(node));
     if (has_box(picture_, node)) {
       put("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"{}\" "
           "fill=\"{}\" stroke=\"{}\"{}/>",
@@ -114,7 +114,7 @@ class SvgWriter {
     const std::string_view colour = changed            ? colours_of(edge.change).border
                                     : picture_.is_diff ? "#aab3bd"
                                                        : "#5b6672";
-    put("<g><title>{}</title>",
+    put("<g class=\"edge\"><title>{}</title>",
         escape_markup(fmt::format("{} → {}{}{}", edge.from, edge.to, edge.label.empty() ? "" : ": ",
                                   edge.label)));
     put("<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\"{}/>",
@@ -162,8 +162,9 @@ class SvgWriter {
   void write_edge_label(const Layout::PlacedEdge& placed) {
     const Picture::Edge& edge = picture_.edges[placed.edge];
     if (edge.label.empty()) return;
-    put("<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"8\" fill=\"{}\" text-anchor=\"middle\" "
-        "stroke=\"#ffffff\" stroke-width=\"2.5\" paint-order=\"stroke\">{}</text>\n",
+    put("<text class=\"shape\" x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"8\" fill=\"{}\" "
+        "text-anchor=\"middle\" stroke=\"#ffffff\" stroke-width=\"2.5\" "
+        "paint-order=\"stroke\">{}</text>\n",
         placed.label.x, placed.label.y + 2.8,
         edge.change == Change::none ? kQuiet : colours_of(edge.change).border,
         escape_markup(edge.label));

@@ -8,8 +8,9 @@
 namespace expgraph {
 
 /// Laid out for a page (viz/layout.h); deterministic to the byte; without ids, scripts, styles or
-/// references, so that several drawings can stand in one page. Names are untrusted and escaped.
-/// Hovering shows full paths and attributes.
+/// references, so that several drawings can stand in one page; classes (cluster, node, edge, shape)
+/// tell a page's script what is what. Names are untrusted and escaped. Hovering shows full paths
+/// and attributes.
 std::string to_svg(const Picture& picture);
 
 }  // namespace expgraph

@@ -85,6 +85,10 @@ Error unknown_attribute(const OpSchema& op, const std::string& name) {
 
 void InferContext::fail(std::string message) const { throw Error(std::move(message)); }
 
+void InferContext::fail_value(std::string_view attribute, std::string message) const {
+  throw AttributeError(std::string(attribute), std::move(message));
+}
+
 int OpSchema::input_index(std::string_view input) const { return index_of(inputs, input); }
 int OpSchema::output_index(std::string_view output) const { return index_of(outputs, output); }
 

@@ -23,6 +23,19 @@ struct InferContext {
   const TensorType& input(size_t k) const { return *inputs[k]; }
   /// Throws Error{message}; the location is added by who builds the graph.
   [[noreturn]] void fail(std::string message) const;
+  /// The same about the value of an attribute, which the location then points at.
+  [[noreturn]] void fail_value(std::string_view attribute, std::string message) const;
+};
+
+/// What fail_value throws.
+class AttributeError : public Error {
+ public:
+  AttributeError(std::string attribute, std::string message)
+      : Error(std::move(message)), attribute_(std::move(attribute)) {}
+  const std::string& attribute() const { return attribute_; }
+
+ private:
+  std::string attribute_;
 };
 
 enum class InputRole {

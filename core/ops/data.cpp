@@ -30,11 +30,12 @@ Types infer_normalise(const InferContext& context) {
   for (const std::string_view name : {"mean", "std"}) {
     const size_t count = context.attributes.reals(name).size();
     if (static_cast<int64_t>(count) == x.shape[3]) continue;
-    context.fail(fmt::format("{} has length {}, x has {} channels", name, count, x.shape[3]));
+    context.fail_value(name,
+                       fmt::format("{} has length {}, x has {} channels", name, count, x.shape[3]));
   }
   for (const double deviation : context.attributes.reals("std")) {
     if (deviation > 0) continue;
-    context.fail(fmt::format("std is {}, expected more than 0", deviation));
+    context.fail_value("std", fmt::format("std is {}, expected more than 0", deviation));
   }
   return {{DType::f32, x.shape}};
 }
@@ -45,8 +46,9 @@ Types infer_pad(const InferContext& context) {
   TensorType y = context.input(0);
   const bool reflect = context.attributes.text("mode") == "reflect";
   if (reflect && (size.height >= y.shape[1] || size.width >= y.shape[2])) {
-    context.fail(fmt::format("pad by reflection needs a size smaller than the image {}x{}, got {}",
-                             y.shape[1], y.shape[2], to_text(context.attributes.integers("size"))));
+    context.fail_value(
+        "size", fmt::format("pad by reflection needs a size smaller than the image {}x{}, got {}",
+                            y.shape[1], y.shape[2], to_text(context.attributes.integers("size"))));
   }
   y.shape[1] += 2 * size.height;
   y.shape[2] += 2 * size.width;
@@ -59,8 +61,8 @@ Pair checked_box(const InferContext& context, int64_t least) {
   const Pair size = rules::require_pair(context, "size", least);
   const Shape& x = context.input(0).shape;
   if (size.height > x[1] || size.width > x[2]) {
-    context.fail(fmt::format("{} of {}x{} is larger than the image {}x{}", context.op.name,
-                             size.height, size.width, x[1], x[2]));
+    context.fail_value("size", fmt::format("{} of {}x{} is larger than the image {}x{}",
+                                           context.op.name, size.height, size.width, x[1], x[2]));
   }
   return size;
 }

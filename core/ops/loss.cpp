@@ -42,7 +42,8 @@ Types infer_correct(const InferContext& context) {
   const int64_t k = context.attributes.integer("k");
   const int64_t classes = context.input(0).shape[1];
   if (k < 1 || k > classes) {
-    context.fail(fmt::format("k is {}, expected 1 to {} (the classes of logits)", k, classes));
+    context.fail_value(
+        "k", fmt::format("k is {}, expected 1 to {} (the classes of logits)", k, classes));
   }
   return {scalar_for(context.input(0))};
 }

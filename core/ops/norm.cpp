@@ -27,7 +27,8 @@ void require_channel_inputs(const InferContext& context, const TensorType& x, si
 
 void check_epsilon(const InferContext& context) {
   const double epsilon = context.attributes.real("epsilon");
-  if (epsilon <= 0) context.fail(fmt::format("epsilon is {}, expected more than 0", epsilon));
+  if (epsilon > 0) return;
+  context.fail_value("epsilon", fmt::format("epsilon is {}, expected more than 0", epsilon));
 }
 
 void check_batch_norm(const InferContext& context) {

@@ -17,16 +17,17 @@ Window checked_window(const InferContext& context, int64_t height, int64_t width
   if (has_stride) rules::require_pair(context, "stride", 1);
   const std::string padding_text = to_text(context.attributes.integers("padding"));
   if ((size.height == 0) != (size.width == 0)) {
-    context.fail(fmt::format("size is {}, expected both numbers 0 (the whole map) or none",
-                             to_text(context.attributes.integers("size"))));
+    context.fail_value("size",
+                       fmt::format("size is {}, expected both numbers 0 (the whole map) or none",
+                                   to_text(context.attributes.integers("size"))));
   }
   if (size.height == 0 && (has_stride || padding.height > 0 || padding.width > 0)) {
     context.fail("size 0 pools the whole map: stride and padding do not apply");
   }
   const Window window = pool_window(context.attributes, height, width);
   if (window.ph >= window.kh || window.pw >= window.kw) {
-    context.fail(fmt::format("padding {} is not smaller than the window {}x{}", padding_text,
-                             window.kh, window.kw));
+    context.fail_value("padding", fmt::format("padding {} is not smaller than the window {}x{}",
+                                              padding_text, window.kh, window.kw));
   }
   if (window.kh > height + 2 * window.ph || window.kw > width + 2 * window.pw) {
     context.fail(fmt::format("{} window {}x{} is larger than the map {}x{} (padding {})",

@@ -62,28 +62,32 @@ void require_channels(const InferContext& context, size_t k) {
 void require_at_least(const InferContext& context, std::string_view attribute, int64_t least) {
   const int64_t value = context.attributes.integer(attribute);
   if (value >= least) return;
-  context.fail(fmt::format("{} is {}, expected at least {}", attribute, value, least));
+  context.fail_value(attribute,
+                     fmt::format("{} is {}, expected at least {}", attribute, value, least));
 }
 
 void require_range(const InferContext& context, std::string_view attribute, double low, double high,
                    bool closed) {
   const double value = context.attributes.real(attribute);
   if (value >= low && (closed ? value <= high : value < high)) return;
-  context.fail(fmt::format("{} is {}, expected at least {} and {} {}", attribute, value, low,
-                           closed ? "at most" : "less than", high));
+  context.fail_value(attribute, fmt::format("{} is {}, expected at least {} and {} {}", attribute,
+                                            value, low, closed ? "at most" : "less than", high));
 }
 
 Pair require_pair(const InferContext& context, std::string_view attribute, int64_t least) {
   const std::vector<int64_t>& numbers = context.attributes.integers(attribute);
   if (numbers.empty() || numbers.size() > 2) {
-    context.fail(fmt::format("{} has {} numbers, expected one or two", attribute, numbers.size()));
+    context.fail_value(attribute, fmt::format("{} has {} numbers, expected one or two", attribute,
+                                              numbers.size()));
   }
   for (const int64_t number : numbers) {
     if (number < least) {
-      context.fail(fmt::format("{} is {}, expected at least {}", attribute, number, least));
+      context.fail_value(attribute,
+                         fmt::format("{} is {}, expected at least {}", attribute, number, least));
     }
     if (number > kMaxPair) {
-      context.fail(fmt::format("{} is {}, expected at most {}", attribute, number, kMaxPair));
+      context.fail_value(attribute,
+                         fmt::format("{} is {}, expected at most {}", attribute, number, kMaxPair));
     }
   }
   return pair(context.attributes, attribute);

@@ -35,17 +35,20 @@ std::vector<TensorType> infer_piecewise(const InferContext& context) {
   const std::vector<double>& knots = context.attributes.reals(unit);
   const std::vector<double>& values = context.attributes.reals("values");
   if (knots.size() != values.size()) {
-    context.fail(fmt::format("{} has {} knots, values has {}", unit, knots.size(), values.size()));
+    context.fail_value(
+        unit, fmt::format("{} has {} knots, values has {}", unit, knots.size(), values.size()));
   }
   if (knots.front() < 0) {
-    context.fail(fmt::format("{} starts at {}, expected at least 0", unit, knots.front()));
+    context.fail_value(unit,
+                       fmt::format("{} starts at {}, expected at least 0", unit, knots.front()));
   }
   for (size_t k = 1; k < knots.size(); ++k) {
     if (knots[k] > knots[k - 1]) continue;
-    context.fail(fmt::format("{} must increase, {} follows {}", unit, knots[k], knots[k - 1]));
+    context.fail_value(
+        unit, fmt::format("{} must increase, {} follows {}", unit, knots[k], knots[k - 1]));
   }
   if (unit == "fractions" && knots.back() > 1) {
-    context.fail(fmt::format("fractions ends at {}, expected at most 1", knots.back()));
+    context.fail_value(unit, fmt::format("fractions ends at {}, expected at most 1", knots.back()));
   }
   rules::require_at_least(context, "ahead", 0);
   return {{DType::f32, {}}};

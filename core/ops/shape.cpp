@@ -33,8 +33,8 @@ size_t checked_axis(const InferContext& context) {
   const int64_t axis = context.attributes.integer("axis");
   const int64_t rank = context.input(0).rank();
   if (axis < 0 || axis >= rank) {
-    context.fail(fmt::format("axis is {}, expected 0 to {} ({})", axis, rank - 1,
-                             rules::described(context, 0)));
+    context.fail_value("axis", fmt::format("axis is {}, expected 0 to {} ({})", axis, rank - 1,
+                                           rules::described(context, 0)));
   }
   return static_cast<size_t>(axis);
 }

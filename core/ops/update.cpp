@@ -18,7 +18,7 @@ void check_momentum(const InferContext& context, bool has_momentum) {
   rules::require_range(context, "momentum", 0, 1, false);
   require_decay(context);
   if (context.attributes.flag("nesterov") && !has_momentum) {
-    context.fail("nesterov needs a momentum above 0");
+    context.fail_value("nesterov", "nesterov needs a momentum above 0");
   }
 }
 
@@ -137,7 +137,9 @@ void require_scalars(const InferContext& context) {
 
 void require_decay(const InferContext& context) {
   const double decay = context.attributes.real("weight_decay");
-  if (decay < 0) context.fail(fmt::format("weight_decay is {}, expected at least 0", decay));
+  if (decay < 0)
+    context.fail_value("weight_decay",
+                       fmt::format("weight_decay is {}, expected at least 0", decay));
 }
 
 void require_step(const InferContext& context, size_t first) {

@@ -160,11 +160,22 @@ class Editor {
       const std::string hint = did_you_mean(attribute.name, known);
       throw hint.empty() ? error : error.note(hint);
     }
-    if (AttributeSpec* given = node.find(attribute.name)) {
-      *given = attribute;
+    AttributeSpec* given = node.find(attribute.name);
+    std::shared_ptr<const AttributeSpec> before;
+    if (given == nullptr) {
+      given = &node.attributes.emplace_back();
     } else {
-      node.attributes.push_back(attribute);
+      before = std::make_shared<const AttributeSpec>(std::move(*given));
     }
+    *given = attribute;
+    given->by = author();
+    given->before = std::move(before);
+  }
+
+  /// "variant 'stem'", or within `apply` "variant 'stem', edits 'thin'".
+  std::string author() const {
+    return applying_.empty() ? scope_.by
+                             : fmt::format("{}, edits '{}'", scope_.by, applying_.back());
   }
 
   const std::vector<std::string>& attributes_of(const SpecNode& node) const {
@@ -232,6 +243,20 @@ class Editor {
     for (const auto& [target, inputs] : edit.wirings) {
       for (const std::string& path : paths_of(target)) rewire(*spec_.find(path), inputs);
     }
+    drop_unread_inputs(spec_);
+    for (const auto& [target, inputs] : edit.wirings) {
+      if (!inputs.is_mapping()) require_readers(target, inputs.where);
+    }
+  }
+
+  /// Error when a group was given an input that no member reads.
+  void require_readers(const Selector& target, const Location& where) const {
+    for (const size_t i : match(target, spec_)) {
+      const SpecNode& node = spec_.nodes[i];
+      if (!node.is_group || !node.inputs.empty()) continue;
+      throw Error(fmt::format("no node of group '{}' reads its input", last_component(node.path)),
+                  where);
+    }
   }
 
   void rewire(SpecNode& node, const yaml::Value& inputs) const {
@@ -245,9 +270,11 @@ class Editor {
         inputs.is_sequence() ? inputs.items : std::vector<yaml::Value>{inputs};
     for (const yaml::Value& item : items) references.push_back(reference(item, group));
     const bool variadic = !node.is_group && scope_.ops.ops.find(node.op)->second.variadic;
-    if (variadic ? references.empty() : references.size() != node.inputs.size()) {
-      throw Error(fmt::format("'{}' takes {} {}, got {}", node.path, node.inputs.size(),
-                              node.inputs.size() == 1 ? "input" : "inputs", references.size()),
+    // A group without an input may begin to have one.
+    const size_t takes = node.is_group ? 1 : node.inputs.size();
+    if (variadic ? references.empty() : references.size() != takes) {
+      throw Error(fmt::format("'{}' takes {} {}, got {}", node.path, takes,
+                              takes == 1 ? "input" : "inputs", references.size()),
                   inputs.where);
     }
     node.inputs = std::move(references);
@@ -350,7 +377,11 @@ class Editor {
     frame.scope = &scope_.blocks;
     Expander expander(scope_.library, scope_.ops);
     fill(expander, frame);
-    return expander.take();
+    std::vector<SpecNode> made = expander.take();
+    for (SpecNode& node : made) {
+      for (AttributeSpec& attribute : node.attributes) attribute.by = author();
+    }
+    return made;
   }
 
   FlatSpec spec_;

@@ -88,6 +88,7 @@ struct EditScope {
   const Scope& blocks;
   Library& library;
   const OpNames& ops;
+  std::string by = {};  ///< whose edits they are: AttributeSpec::by of what they set
 };
 
 /// Applies edits in order. Throws Error when one matches nothing (nearest paths as a note), or not

@@ -342,9 +342,13 @@ Bindings Expander::bind(const Block& block, const Parameters& given, const Locat
     const auto found = std::find_if(given.begin(), given.end(),
                                     [&](const auto& g) { return g.name == entry.key; });
     if (found != given.end()) {
-      bindings[entry.key] = found->value;
+      const bool has_role = found->value.origin != nullptr && !found->value.origin->role.empty();
+      bindings[entry.key] = has_role
+                                ? found->value
+                                : with_role(found->value, fmt::format("given to {}", block.label));
     } else if (!entry.value.is_null()) {
-      bindings[entry.key] = substitute(entry.value, bindings, &used);
+      bindings[entry.key] = with_role(substitute(entry.value, bindings, &used),
+                                      fmt::format("default of {}", block.label));
     } else {
       Error error(fmt::format("{} needs the parameter '{}'", block.label, entry.key), used_at);
       throw error.note("declared here", entry.where);

@@ -31,11 +31,31 @@ struct Number {
   }
 };
 
+constexpr size_t kShownItems = 16;  // of a list, in an origin
+
+/// Its own, or that of a literal: of a list, with what the items read.
+std::shared_ptr<const yaml::Origin> origin_of(const yaml::Value& value) {
+  if (value.origin != nullptr) return value.origin;
+  const bool shown = value.is_sequence() && value.items.size() <= kShownItems;
+  yaml::Origin origin{value.is_scalar() ? value.scalar
+                      : shown           ? yaml::to_text(value)
+                                        : yaml::describe(value),
+                      value.where,
+                      "",
+                      {}};
+  for (const yaml::Value& item : value.items) {
+    if (item.origin == nullptr) continue;
+    origin.read.insert(origin.read.end(), item.origin->read.begin(), item.origin->read.end());
+  }
+  return std::make_shared<const yaml::Origin>(std::move(origin));
+}
+
 /// One scalar and the parameters that it may read.
 struct Context {
   const yaml::Value& value;
   const Bindings& bindings;
   std::set<std::string>* used;
+  yaml::Origin& origin;  ///< of what the scalar becomes
 
   [[noreturn]] void fail(const std::string& message, size_t offset, size_t length) const {
     throw Error(message, place(offset, length));
@@ -62,6 +82,7 @@ struct Context {
       throw error;
     }
     if (used != nullptr) used->insert(name);
+    origin.read.emplace_back(name, origin_of(found->second));
     return found->second;
   }
 };
@@ -274,7 +295,6 @@ yaml::Value read_dollar(const Context& context, size_t position, size_t& end) {
 yaml::Value substitute_scalar(const Context& context) {
   const std::string& text = context.value.scalar;
   size_t dollar = text.find('$');
-  if (dollar == std::string::npos) return context.value;
   size_t end = 0;
   if (dollar == 0) {
     yaml::Value whole = read_dollar(context, 0, end);
@@ -305,7 +325,10 @@ void substitute_within(yaml::Value& value, const Bindings& bindings, std::set<st
                        size_t& values) {
   if (value.is_scalar()) {
     const Location where = value.where;
-    value = substitute_scalar({value, bindings, used});
+    if (value.scalar.find('$') == std::string::npos) return;
+    yaml::Origin origin{value.scalar, where, value.origin ? value.origin->role : "", {}};
+    value = substitute_scalar({value, bindings, used, origin});
+    value.origin = std::make_shared<const yaml::Origin>(std::move(origin));
     values += value.is_scalar() ? 0 : yaml::count_values(value);
     if (values > kMaxValues) {
       throw Error(fmt::format("more than {} values once parameters are put in", kMaxValues), where);
@@ -319,6 +342,13 @@ void substitute_within(yaml::Value& value, const Bindings& bindings, std::set<st
 }
 
 }  // namespace
+
+yaml::Value with_role(yaml::Value value, std::string role) {
+  yaml::Origin origin = *origin_of(value);
+  origin.role = std::move(role);
+  value.origin = std::make_shared<const yaml::Origin>(std::move(origin));
+  return value;
+}
 
 yaml::Value substitute(const yaml::Value& value, const Bindings& bindings,
                        std::set<std::string>* used) {

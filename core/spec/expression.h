@@ -19,4 +19,7 @@ using Bindings = std::map<std::string, yaml::Value, std::less<>>;
 yaml::Value substitute(const yaml::Value& value, const Bindings& bindings,
                        std::set<std::string>* used = nullptr);
 
+/// The value, with who gave it (yaml::Origin::role).
+yaml::Value with_role(yaml::Value value, std::string role);
+
 }  // namespace expgraph

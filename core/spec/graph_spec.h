@@ -53,7 +53,9 @@ struct OpNames {
 struct AttributeSpec {
   std::string name;
   yaml::Value value;
-  Location where;  ///< of the key
+  Location where;       ///< of the key
+  std::string by = {};  ///< whose edit set it: "variant 'batch_size'"; "" = the graph itself
+  std::shared_ptr<const AttributeSpec> before = {};  ///< what an edit took the place of
 };
 
 /// A reference to a value, by full path: a node ("train/net/prep/conv"), a node's named output

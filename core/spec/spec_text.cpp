@@ -1,11 +1,12 @@
 // spec_text: FlatSpec -> canonical YAML, which reads back to the same FlatSpec.
+#include "core/spec/spec_text.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <unordered_map>
 
-#include "core/spec/graph_spec.h"
 #include "core/spec/paths.h"
 
 namespace expgraph {
@@ -30,12 +31,25 @@ yaml::Value canonical(yaml::Value value) {
   return value;
 }
 
+std::string inputs_text(const SpecNode& node) {
+  std::vector<std::string> paths;
+  for (const Reference& reference : node.inputs) {
+    paths.push_back(relative_path(reference.path, parent_path(node.path)));
+  }
+  return fmt::format("inputs: [{}]", fmt::join(paths, ", "));
+}
+
 class Writer {
  public:
   explicit Writer(const FlatSpec& spec) : spec_(spec) {
     for (const SpecNode& node : spec.nodes) {
       members_[std::string(parent_path(node.path))].push_back(&node);
     }
+  }
+
+  std::string body(const SpecNode& group, size_t indent) {
+    write_body(group, indent);
+    return std::move(out_);
   }
 
   std::string run() {
@@ -70,50 +84,23 @@ class Writer {
     if (node.is_group && node.evaluates.empty()) {
       write_group(node, indent);
     } else {
-      line(indent,
-           fmt::format("{}: {{{}}}", last_component(node.path), fmt::join(fields(node), ", ")));
+      line(indent, fmt::format("{}: {}", last_component(node.path), node_text(node)));
     }
-  }
-
-  /// "op: conv2d", "inputs: [in]", then named inputs and attributes by name.
-  static std::vector<std::string> fields(const SpecNode& node) {
-    const std::string group(parent_path(node.path));
-    std::vector<std::string> result;
-    result.push_back(node.is_group
-                         ? fmt::format("evaluate: {}", relative_path(node.evaluates, group))
-                         : fmt::format("op: {}", node.op));
-    if (!node.inputs.empty()) result.push_back(inputs(node));
-    std::vector<std::string> rest;
-    for (const auto& [input, reference] : node.named) {
-      rest.push_back(fmt::format("{}: {}", input, relative_path(reference.path, group)));
-    }
-    for (const AttributeSpec& attribute : node.attributes) {
-      rest.push_back(
-          fmt::format("{}: {}", attribute.name, yaml::to_text(canonical(attribute.value))));
-    }
-    std::sort(rest.begin(), rest.end());
-    result.insert(result.end(), rest.begin(), rest.end());
-    return result;
-  }
-
-  static std::string inputs(const SpecNode& node) {
-    std::vector<std::string> paths;
-    for (const Reference& reference : node.inputs) {
-      paths.push_back(relative_path(reference.path, parent_path(node.path)));
-    }
-    return fmt::format("inputs: [{}]", fmt::join(paths, ", "));
   }
 
   void write_group(const SpecNode& node, size_t indent) {
     line(indent, fmt::format("{}:", last_component(node.path)));
+    write_body(node, indent + 2);
+  }
+
+  void write_body(const SpecNode& node, size_t indent) {
     for (const AttributeSpec& attribute : node.attributes) {
-      line(indent + 2,
-           fmt::format("{}: {}", attribute.name, yaml::to_text(canonical(attribute.value))));
+      line(indent, fmt::format("{}: {}", attribute.name, value_text(attribute.value)));
     }
-    if (!node.inputs.empty()) line(indent + 2, inputs(node));
-    write_output(node.path, node.output, indent + 2);
-    line(indent + 2, "nodes:");
-    for (const SpecNode* member : members(node.path)) write(*member, indent + 4);
+    if (!node.inputs.empty()) line(indent, inputs_text(node));
+    write_output(node.path, node.output, indent);
+    line(indent, "nodes:");
+    for (const SpecNode* member : members(node.path)) write(*member, indent + 2);
   }
 
   /// The output of a group is its last member unless it says otherwise.
@@ -129,6 +116,30 @@ class Writer {
 };
 
 }  // namespace
+
+std::string value_text(const yaml::Value& value) { return yaml::to_text(canonical(value)); }
+
+std::string node_text(const SpecNode& node, bool with_inputs) {
+  const std::string group(parent_path(node.path));
+  std::vector<std::string> fields;
+  fields.push_back(node.is_group ? fmt::format("evaluate: {}", relative_path(node.evaluates, group))
+                                 : fmt::format("op: {}", node.op));
+  if (with_inputs && !node.inputs.empty()) fields.push_back(inputs_text(node));
+  std::vector<std::string> rest;
+  for (const auto& [input, reference] : node.named) {
+    rest.push_back(fmt::format("{}: {}", input, relative_path(reference.path, group)));
+  }
+  for (const AttributeSpec& attribute : node.attributes) {
+    rest.push_back(fmt::format("{}: {}", attribute.name, value_text(attribute.value)));
+  }
+  std::sort(rest.begin(), rest.end());
+  fields.insert(fields.end(), rest.begin(), rest.end());
+  return fmt::format("{{{}}}", fmt::join(fields, ", "));
+}
+
+std::string group_text(const FlatSpec& spec, const SpecNode& group, size_t indent) {
+  return Writer(spec).body(group, indent);
+}
 
 std::string to_yaml(const FlatSpec& spec) { return Writer(spec).run(); }
 

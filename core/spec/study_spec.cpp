@@ -61,6 +61,8 @@ class StudyReader {
       points_ = read_series(document_);
     } else if (document_.find("pipeline") != nullptr) {
       read_pipeline();
+    } else if (options_.networks && document_.find("network") != nullptr) {
+      return read_network();
     } else {
       throw Error("expected a file with the key 'study' or 'pipeline'", document_.where);
     }
@@ -110,6 +112,22 @@ class StudyReader {
     points_ = {point};
   }
 
+  /// A study of one variant whose spec is a network; its parameters are set by --set.
+  Study read_network() {
+    const yaml::Value& name = *document_.find("network");
+    study_.name = yaml::require_text(name, "'network'");
+    if (!options_.profile.empty()) {
+      throw Error(fmt::format("'{}' is a network, which has no profiles", study_.file), {},
+                  ExitCode::usage);
+    }
+    FlatSpec spec = expand_document(library_, study_.file, {}, overrides_, ops_);
+    study_.variants.push_back({.name = study_.name,
+                               .title = study_.name,
+                               .spec = with_assignments(std::move(spec)),
+                               .where = name.where});
+    return std::move(study_);
+  }
+
   void read_seeds(const yaml::Value& value) {
     study_.seeds = static_cast<int>(yaml::require_integer(value, "'seeds'", 1, 1000));
   }
@@ -128,7 +146,7 @@ class StudyReader {
         if (entry.value.is_null()) {
           throw Error(fmt::format("parameter '{}' has no value", entry.key), entry.where);
         }
-        parameters_.push_back({entry.key, entry.value, entry.where});
+        parameters_.push_back({entry.key, with_role(entry.value, "'params'"), entry.where});
       }
     }
     of_study_ = parameters_;
@@ -204,8 +222,9 @@ class StudyReader {
         if (chosen) read_seeds(entry.value);
         continue;
       }
-      set_parameter(parameters, {entry.key, entry.value, entry.where}, "unknown parameter",
-                    ExitCode::invalid);
+      const std::string role = fmt::format("profile '{}'", profile.key);
+      set_parameter(parameters, {entry.key, with_role(entry.value, role), entry.where},
+                    "unknown parameter", ExitCode::invalid);
     }
   }
 
@@ -256,7 +275,8 @@ class StudyReader {
   FlatSpec edited(const Point& point, const std::vector<FlatSpec>& specs) {
     const Ground& ground = ground_for(point.parameters);
     FlatSpec spec = point.on_top_of < 0 ? ground.spec : specs[static_cast<size_t>(point.on_top_of)];
-    const EditScope scope{ground.named, library_.scope(document_), library_, ops_};
+    const EditScope scope{ground.named, library_.scope(document_), library_, ops_,
+                          fmt::format("variant '{}'", point.name)};
     for (const yaml::Value* edits : point.edits) {
       spec = apply_edits(std::move(spec), read_edits(substitute(*edits, ground.bindings, &used_)),
                          scope);
@@ -283,12 +303,16 @@ class StudyReader {
       result.before = std::make_shared<const FlatSpec>(specs[base]);
       result.after = std::make_shared<const FlatSpec>(specs.back());
     }
-    if (!assignments_.empty()) {
-      const NamedEdits none;
-      const EditScope scope{none, library_.scope(document_), library_, ops_};
-      result.spec = apply_edits(std::move(result.spec), read_edits(make_set(assignments_)), scope);
-    }
+    result.spec = with_assignments(std::move(result.spec));
     return result;
+  }
+
+  /// --set path.attribute=value.
+  FlatSpec with_assignments(FlatSpec spec) {
+    if (assignments_.empty()) return spec;
+    const NamedEdits none;
+    const EditScope scope{none, library_.scope(document_), library_, ops_, "--set"};
+    return apply_edits(std::move(spec), read_edits(make_set(assignments_)), scope);
   }
 
   /// The unedited pipeline under some parameters, and what edits see of them.
@@ -300,7 +324,8 @@ class StudyReader {
 
   const Ground& ground_for(const Parameters& of_point) {
     Parameters parameters = parameters_;
-    for (const AttributeSpec& parameter : of_point) {
+    for (AttributeSpec parameter : of_point) {
+      parameter.value = with_role(parameter.value, "this variant");
       set_parameter(parameters, parameter, "unknown parameter", ExitCode::invalid);
     }
     std::string key;

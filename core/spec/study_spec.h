@@ -60,6 +60,7 @@ struct StudyOptions {
   std::vector<std::string> only;  ///< variant names or globs; "final" = the last
   std::vector<std::pair<std::string, std::string>> set;  ///< "path.attribute" or parameter -> value
   std::optional<int> seeds;
+  bool networks = false;  ///< a network file is taken, too: a study of one variant, a network
 };
 
 struct Study {
@@ -72,7 +73,8 @@ struct Study {
   std::vector<Variant> variants;
 };
 
-/// Reads a study file, or a pipeline file (a study of one variant named as the pipeline).
+/// Reads a study file, or a pipeline file (a study of one variant named as the pipeline). A
+/// parameter of a network that --set names and it does not have is an Error at "--set".
 Study read_study(const std::string& path, const StudyOptions& options, const OpNames& ops);
 
 }  // namespace expgraph

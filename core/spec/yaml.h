@@ -20,14 +20,23 @@ enum class Kind { null, scalar, sequence, mapping };
 struct Value;
 struct Entry;
 
+/// How a value came to be: as it was written, and the parameters that it read.
+struct Origin {
+  std::string text;  ///< as written: "$(2 * width)"
+  Location where;
+  std::string role;  ///< who gave it: "profile 'quick'", "default of block 'conv'"; may be ""
+  std::vector<std::pair<std::string, std::shared_ptr<const Origin>>> read;  ///< name and origin
+};
+
 /// A YAML value. A scalar keeps its text; whether it was quoted tells '8' from 8.
 struct Value {
   Kind kind = Kind::null;
   Location where;
   std::string scalar;
   bool quoted = false;
-  std::vector<Value> items;    ///< of a sequence
-  std::vector<Entry> entries;  ///< of a mapping, in order, keys unique
+  std::vector<Value> items;                   ///< of a sequence
+  std::vector<Entry> entries;                 ///< of a mapping, in order, keys unique
+  std::shared_ptr<const Origin> origin = {};  ///< null: it stands in the source as it is
 
   const Value* find(std::string_view key) const;
   bool is_null() const { return kind == Kind::null; }

@@ -66,6 +66,7 @@ void write_study(Fs& fs, const std::filesystem::path& folder, const StudyResult&
   fs.replace(folder / kFile, json.dump(2) + "\n");
   fs.replace(folder / "table.md", to_markdown(table));
   fs.replace(folder / "table.tsv", to_tsv(table));
+  fs.replace(folder / "table.tex", to_latex(table));
   fs.replace(folder / "table.json", to_json(table).dump(2) + "\n");
 }
 

@@ -51,6 +51,7 @@ struct TerminalOptions {
 std::string to_terminal(const Table& table, const TerminalOptions& options);
 std::string to_markdown(const Table& table);
 std::string to_tsv(const Table& table);
+std::string to_latex(const Table& table);  ///< a tabular with booktabs' rules
 nlohmann::ordered_json to_json(const Table& table);
 
 /// "5.21 M", "114.8 k", "986": three or four digits with an SI prefix.

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <functional>
 
+#include "core/support/brief.h"
+
 namespace expgraph {
 namespace {
 
@@ -109,7 +111,7 @@ std::vector<Column> make_columns(const Table& table) {
   out.back().is_text = true;
   for (size_t k = 0; k < table.settings.size(); ++k) {
     out.push_back(column(setting_words(table.settings[k]), table, [&](const TableRow& row) {
-      return Cell{row.settings[k].empty() ? std::string(kNone) : row.settings[k]};
+      return Cell{row.settings[k].empty() ? std::string(kNone) : brief_numbers(row.settings[k])};
     }));
     out.back().is_setting = true;
   }
