@@ -1,6 +1,7 @@
-// recompute: a step -> one that keeps less. Where most bytes are alive, y = relu(batch_norm(x))
-// that is read before and after but not there is dropped in between: batch_norm_apply and relu make
-// it again, from x and the batch's statistics, right before the later reader (Chen et al., 2016).
+// recompute: a step -> one that keeps less. Where most bytes are alive, y = f(batch_norm(x)), f an
+// activation, that is read before and after but not there is dropped in between: batch_norm_apply
+// and f make it again, from x and the batch's statistics, right before the later reader (Chen et
+// al., 2016). The gradient of gelu, which needs f's input, always has it made again.
 #include <algorithm>
 #include <map>
 
@@ -14,7 +15,7 @@ namespace expgraph {
 namespace {
 
 struct Candidate {
-  NodeId norm, relu;
+  NodeId norm, activation;
   int64_t bytes = 0;
   std::vector<int32_t> reads;  ///< times at which y is read
 };
@@ -26,15 +27,19 @@ struct Drop {
   int32_t to = 0;
 };
 
+bool is_activation(const Node& node) {
+  return node.op->name == "relu" || node.op->name == "celu" || node.op->name == "gelu";
+}
+
 std::vector<Candidate> find_candidates(const Graph& graph) {
   const std::vector<std::vector<NodeId>> readers = graph.consumers();
   const std::vector<bool> kept = kept_values(graph);
   std::vector<Candidate> candidates;
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
-    const Node& relu = graph.nodes()[n];
-    if (relu.op->name != "relu" || graph.is_leaf(relu.inputs[0])) continue;
-    const ValueId y = relu.outputs[0];
-    const Value& inner = graph.value(relu.inputs[0]);
+    const Node& activation = graph.nodes()[n];
+    if (!is_activation(activation) || graph.is_leaf(activation.inputs[0])) continue;
+    const ValueId y = activation.outputs[0];
+    const Value& inner = graph.value(activation.inputs[0]);
     if (graph.node(inner.producer).op->name != "batch_norm" || inner.output != 0) continue;
     if (kept[static_cast<size_t>(y.index)]) continue;
     Candidate found{inner.producer, {static_cast<int32_t>(n)}, graph.type(y).bytes(), {}};
@@ -130,28 +135,60 @@ std::vector<Drop> choose(const std::vector<Candidate>& candidates, Profile profi
   return needed;
 }
 
-/// Adds the nodes that make y again and returns it.
-ValueId make_again(const Graph& from, const Candidate& candidate, Rewriter& rewriter) {
-  const Node& norm = from.node(candidate.norm);
-  const Node& relu = from.node(candidate.relu);
+/// Adds a node that makes the norm's first output again and returns it.
+ValueId normalise_again(const Node& norm, Rewriter& rewriter) {
   const OpSchema& schema = *norm.op;
   const auto input = [&](std::string_view name) {
-    return rewriter.map(norm.inputs[static_cast<size_t>(schema.input_index(name))]);
+    const ValueId value = norm.inputs[static_cast<size_t>(schema.input_index(name))];
+    return value.valid() ? rewriter.map(value) : value;
   };
   const auto output = [&](std::string_view name) {
     return rewriter.map(norm.outputs[static_cast<size_t>(schema.output_index(name))]);
   };
   Graph& graph = rewriter.graph();
-  const ValueId y =
-      graph.add("batch_norm_apply",
-                {input("x"), input("scale"), input("bias"), output("mean"), output("inverse_std")},
-                {}, norm.path + "/recompute");
-  return graph.add("relu", {y}, {}, relu.path + "/recompute");
+  return graph.add(
+      "batch_norm_apply",
+      {input("x"), input("scale"), input("bias"), output("mean"), output("inverse_std")}, {},
+      norm.path + "/recompute");
+}
+
+/// Adds the nodes that make y again and returns it.
+ValueId make_again(const Graph& from, const Candidate& candidate, Rewriter& rewriter) {
+  const Node& activation = from.node(candidate.activation);
+  const ValueId y = normalise_again(from.node(candidate.norm), rewriter);
+  return rewriter.graph().add(activation.op->name, {y}, activation.attributes,
+                              activation.path + "/recompute");
+}
+
+/// Where gelu_backward reads what a batch_norm made, it reads a batch_norm_apply of its own, if the
+/// target runs the two as one: so no value waits for it but the norm's input, which waits anyway.
+Graph renormalise(const Graph& graph, const Target& target) {
+  const bool pays = std::ranges::any_of(target.fusions, [](const FusionPattern& pattern) {
+    return pattern.ops.size() > 1 && pattern.ops[0] == "batch_norm_apply" &&
+           pattern.ops[1] == "gelu_backward";
+  });
+  Rewriter rewriter(graph);
+  for (int32_t n = 0; n < static_cast<int32_t>(graph.nodes().size()); ++n) {
+    const Node& node = graph.node({n});
+    const ValueId x = node.op->name == "gelu_backward" ? node.inputs[1] : ValueId();
+    if (!pays || !x.valid() || graph.is_leaf(x)) {
+      rewriter.copy({n});
+      continue;
+    }
+    const Node& norm = graph.node(graph.value(x).producer);
+    const bool made_by_norm = norm.op->name == "batch_norm" && graph.value(x).output == 0;
+    const ValueId kept = rewriter.map(x);
+    if (made_by_norm) rewriter.set(x, normalise_again(norm, rewriter));
+    rewriter.copy({n});
+    rewriter.set(x, kept);
+  }
+  return rewriter.finish();
 }
 
 }  // namespace
 
-Graph recompute(const Graph& graph, const Target& target) {
+Graph recompute(const Graph& step, const Target& target) {
+  const Graph graph = renormalise(step, target);
   const std::vector<Candidate> candidates = find_candidates(graph);
   std::multimap<int32_t, const Candidate*> again;  // by the time before which y is made again
   for (const Drop& drop : choose(candidates, Profile(graph, target))) {
@@ -160,7 +197,7 @@ Graph recompute(const Graph& graph, const Target& target) {
   Rewriter rewriter(graph);
   for (int32_t n = 0; n < static_cast<int32_t>(graph.nodes().size()); ++n) {
     for (auto [at, end] = again.equal_range(n); at != end; ++at) {
-      rewriter.set(graph.output(at->second->relu), make_again(graph, *at->second, rewriter));
+      rewriter.set(graph.output(at->second->activation), make_again(graph, *at->second, rewriter));
     }
     rewriter.copy({n});
   }
