@@ -8,6 +8,7 @@
 
 #include "core/build_graph.h"
 #include "core/data/dataset.h"
+#include "core/support/suggest.h"
 #include "core/training_spec.h"
 
 namespace expgraph {
@@ -298,9 +299,7 @@ class SideBuilder {
 
   void add_start(const Instance& instance) {
     const SpecNode& node = *instance.node;
-    if (side_ != "train") {
-      fail(node, fmt::format("'{}' stands in 'train', not in '{}'", node.op, side_));
-    }
+    require_train(instance);
     StartSpec start{.path = instance.path(), .op = &op_of(instance)};
     start.attributes = attributes_of(instance);
     const std::string group = start.path.substr(0, start.path.rfind('/') + 1);
