@@ -39,6 +39,10 @@ SidePrograms compile_side(SideGraphs graphs, const std::string& side,
   if (graphs.prepare) {
     programs.prepare = compile_graph(*graphs.prepare, nullptr, side + "/prepare", options);
   }
+  for (const StartSpec& start : graphs.starts) {
+    programs.starts.push_back(
+        compile_graph(start.samples, nullptr, side + "/start/" + start.state, options));
+  }
   programs.feed = compile_graph(graphs.feed, nullptr, side + "/feed", options);
   const TrainingSpec* training = graphs.training ? &*graphs.training : nullptr;
   programs.step = compile_graph(graphs.forward, training, side + "/step", options);

@@ -20,6 +20,7 @@ struct Program {
 struct SidePrograms {
   SideGraphs graphs;  ///< what it was made from: data, batch, metrics, schedules
   std::optional<Program> prepare;
+  std::vector<Program> starts;  ///< one a start of the graphs
   Program feed;
   Program step;  ///< train: forward, backward, update; test: forward alone
 };
@@ -28,7 +29,7 @@ struct CompiledPipeline {
   double epochs = 0;
   int64_t steps_per_epoch = 0;
   int64_t steps = 0;       ///< of the whole training
-  int64_t parameters = 0;  ///< elements of trainable states
+  int64_t parameters = 0;  ///< elements of trainable states, frozen ones too
   int64_t macs = 0;        ///< of one forward pass of one image
   int64_t flops = 0;       ///< of one whole training step
   int64_t peak_bytes = 0;  ///< planned: states, the larger arena of train and test, their bindings

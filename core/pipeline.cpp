@@ -8,6 +8,7 @@
 
 #include "core/build_graph.h"
 #include "core/data/dataset.h"
+#include "core/support/suggest.h"
 #include "core/training_spec.h"
 
 namespace expgraph {
@@ -241,6 +242,8 @@ class SideBuilder {
         case OpRole::schedule:
           add_schedule(builder, instance);
           break;
+        case OpRole::start:
+          break;
         case OpRole::optimiser:
           require_train(instance);
           training.add_optimiser(instance, op_of(instance));
@@ -269,6 +272,74 @@ class SideBuilder {
       fail(group(), fmt::format("'{}' has no metric (op 'cross_entropy' or 'correct')", side_));
     }
     out_.forward = std::move(graph);
+    for (const Instance& instance : instances_) {
+      if (op_of(instance).role == OpRole::start) add_start(instance);
+    }
+  }
+
+  /// The nodes from the data set to this one, without either.
+  std::vector<Instance> samples_before(const Instance& instance) const {
+    std::vector<Instance> nodes;
+    for (Instance at = instance;;) {
+      const auto sources = resolver_.sources(at);
+      if (sources.empty()) fail(*at.node, fmt::format("op '{}' needs its input 'x'", at.node->op));
+      const Instance& from = sources.front().second.instance;
+      if (from == dataset_) return nodes;
+      const OpSchema& schema = op_of(from);
+      const bool once = schema.role == OpRole::sample && !draws_choices(schema);
+      if (!once && schema.role != OpRole::cache) {
+        fail(*instance.node, fmt::format("'{}' takes samples that are made once, but '{}' has op "
+                                         "'{}'",
+                                         instance.path(), from.path(), from.node->op));
+      }
+      nodes.insert(nodes.begin(), from);
+      at = from;
+    }
+  }
+
+  void add_start(const Instance& instance) {
+    const SpecNode& node = *instance.node;
+    require_train(instance);
+    StartSpec start{.path = instance.path(), .op = &op_of(instance)};
+    start.attributes = attributes_of(instance);
+    const std::string group = start.path.substr(0, start.path.rfind('/') + 1);
+    start.state = group + start.attributes.text("parameter");
+    const Leaf* leaf = out_.forward.find_leaf(start.state);
+    if (leaf == nullptr || leaf->kind != LeafKind::state) {
+      Error error(fmt::format("there is no parameter '{}'", start.state), node.where);
+      std::vector<std::string> states;
+      for (const Leaf& known : out_.forward.leaves()) {
+        if (known.kind == LeafKind::state) states.push_back(known.name);
+      }
+      const std::string hint = did_you_mean(start.state, states);
+      if (!hint.empty()) error.note(hint);
+      throw located(error, node);
+    }
+    const int64_t images = start.attributes.integer("images");
+    GraphBuilder builder(resolver_, "start", false);
+    const DatasetInfo& data = out_.data;
+    ValueId value = builder.graph().add_input(
+        "source", {DType::u8,
+                   {std::clamp(images, int64_t{1}, data.count), data.height, data.width,
+                    data.channels}});
+    builder.define(dataset_, "", value);
+    builder.define(dataset_, "image", value);
+    for (const Instance& before : samples_before(instance)) {
+      if (op_of(before).role != OpRole::cache) value = builder.graph().output(builder.add(before));
+      builder.define(before, "", value);
+    }
+    TensorType all = builder.graph().type(value);
+    all.shape[0] = data.count;
+    try {
+      const TensorType* types[] = {&all, &out_.forward.type(leaf->value)};
+      start.op->infer({*start.op, types, start.attributes});
+    } catch (const Error& error) {
+      throw located(error, node);
+    }
+    builder.graph().add_result("samples", value);
+    start.samples = std::move(builder.graph());
+    out_.prepared_paths.push_back(start.path);
+    out_.starts.push_back(std::move(start));
   }
 
   ValueId result(std::string_view name) const {
@@ -382,7 +453,7 @@ const OpNames& op_names() {
       entry.variadic = schema->variadic();
       entry.feeds_next = schema->role != OpRole::schedule && schema->role != OpRole::metric &&
                          schema->role != OpRole::optimiser && schema->role != OpRole::group &&
-                         schema->role != OpRole::average;
+                         schema->role != OpRole::average && schema->role != OpRole::start;
       for (const AttributeSchema& attribute : schema->attributes) {
         entry.attributes.emplace_back(attribute.name);
       }

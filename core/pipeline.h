@@ -37,6 +37,15 @@ struct ScheduleSpec {
   Location where;
 };
 
+/// A node that gives a parameter its start values: once, before training, from the first samples.
+struct StartSpec {
+  std::string path;   ///< of the node: "train/whitening"
+  std::string state;  ///< "train/net/whiten/w"
+  const OpSchema* op = nullptr;
+  Attributes attributes;
+  Graph samples{"start"};  ///< input "source" u8[images,H,W,C]; result "samples" f32[images,...]
+};
+
 /// One side of a pipeline: `train` or `test`.
 /// Leaves of prepare: input "source" u8[N,H,W,C]; result "samples".
 /// Leaves of feed: inputs "samples" [count,...] (what prepare made, or the raw data), "labels"
@@ -57,6 +66,7 @@ struct SideGraphs {
   bool drop_last = false;
   std::vector<MetricSpec> metrics;
   std::vector<ScheduleSpec> schedules;
+  std::vector<StartSpec> starts;         ///< train only
   std::optional<TrainingSpec> training;  ///< train only; ids are those of `forward`
 };
 

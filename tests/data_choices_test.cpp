@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <numeric>
 
 #include "core/data/choices.h"
@@ -100,6 +101,54 @@ TEST_CASE("the choice of a sample does not depend on how many samples there are"
   CHECK(few != draw_choices(4, "c", 3, 10, rule));
   CHECK(few != draw_choices(5, "c", 2, 10, rule));
   CHECK(few != draw_choices(4, "d", 2, 10, rule));
+}
+
+TEST_CASE("alternating choices turn every other epoch") {
+  const ChoiceRule rule{{2, 9}, ChoiceRule::Kind::alternating};
+  const auto first = draw_choices(4, "c", 0, 1000, rule);
+  const auto second = draw_choices(4, "c", 1, 1000, rule);
+  CHECK(first == draw_choices(4, "c", 0, 1000, {{2, 9}}));
+  for (size_t k = 0; k < first.size(); ++k) {
+    REQUIRE(first[k] + second[k] == (k % 2 == 0 ? 1 : 8));
+  }
+  CHECK(draw_choices(4, "c", 2, 1000, rule) == first);
+  CHECK(draw_choices(4, "c", 7, 1000, rule) == second);
+}
+
+TEST_CASE("the larger part of a beta draw has its distribution") {
+  constexpr int64_t count = 20000;
+  const auto larger_parts = [](double alpha) {
+    return draw_choices(4, "c", 1, count, {{65537}, ChoiceRule::Kind::beta, alpha});
+  };
+  // Beta(1, 1) is uniform: the larger part is uniform from one half to 1.
+  const auto uniform = larger_parts(1);
+  CHECK(*std::min_element(uniform.begin(), uniform.end()) >= 32768);
+  CHECK(*std::max_element(uniform.begin(), uniform.end()) <= 65536);
+  const auto mean = [](const std::vector<int32_t>& parts) {
+    return std::accumulate(parts.begin(), parts.end(), 0.0) / (65536.0 * count);
+  };
+  CHECK(std::abs(mean(uniform) - 0.75) < 0.005);
+  // Beta(1/2, 1/2), the arcsine distribution: the larger part is 1/2 + 1/pi on average.
+  CHECK(std::abs(mean(larger_parts(0.5)) - (0.5 + std::numbers::inv_pi)) < 0.005);
+  // The squares of a part have mean (alpha + 1) / (4 alpha + 2); the same, summed with its rest's.
+  double squares = 0;
+  for (const int32_t part : larger_parts(0.4)) {
+    const double p = part / 65536.0;
+    squares += (p * p + (1 - p) * (1 - p)) / count;
+  }
+  CHECK(std::abs(squares - 2 * 1.4 / 3.6) < 0.005);
+}
+
+TEST_CASE("dirac: the first filters hand one channel on, the others are as without") {
+  const TensorType type{DType::f32, {5, 3, 3, 2}};
+  std::vector<float> filters(5 * 3 * 3 * 2), plain(filters.size());
+  initialise(3, "net/w", {Initialiser::Kind::dirac, -1, 1}, type, filters.data());
+  initialise(3, "net/w", {Initialiser::Kind::uniform, -1, 1}, type, plain.data());
+  for (size_t i = 0; i < filters.size(); ++i) {
+    const size_t filter = i / 18, channel = i / 6 % 3, place = i % 6;
+    const float handed = filter == channel && place == 3 ? 1 : 0;
+    CHECK(filters[i] == (filter < 3 ? handed : plain[i]));
+  }
 }
 
 TEST_CASE("start values follow their rule, and double and float agree") {

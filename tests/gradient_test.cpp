@@ -57,6 +57,12 @@ Sample add(Random& random) {
   return {std::vector<std::optional<TensorType>>(2 + random() % 3, x)};
 }
 
+Sample celu(Random& random) {
+  Sample sample = elementwise(random);
+  sample.attributes.set("alpha", static_cast<double>(pick(random, {1, 3, 4})) / 4);
+  return sample;
+}
+
 Sample scale(Random& random) {
   Sample sample = elementwise(random);
   sample.attributes.set("factor", static_cast<double>(pick(random, {-3, 2, 5})) / 4);
@@ -122,6 +128,13 @@ Sample batch_norm(Random& random) {
   Sample sample{{f64(x)}};
   sample.inputs.resize(5, f64({x[1]}));
   sample.attributes.set("epsilon", coin(random) ? 1e-5 : 0.1);
+  if (random() % 3 == 0) sample.inputs[1].reset();
+  if (!sample.inputs[1] && coin(random)) sample.inputs[2].reset();
+  sample.attributes.set("affine", std::string(sample.inputs[1]   ? "both"
+                                              : sample.inputs[2] ? "bias"
+                                                                 : "none"));
+  const bool even = x[0] % 2 == 0 && x.size() == 4;
+  sample.attributes.set("splits", even && coin(random) ? int64_t{2} : int64_t{1});
   return sample;
 }
 
@@ -131,6 +144,9 @@ Sample cross_entropy(Random& random) {
   sample.attributes.set("reduction", std::string(coin(random) ? "mean" : "sum"));
   sample.attributes.set("label_smoothing", coin(random) ? 0.0 : 0.25);
   sample.classes = classes;
+  if (coin(random)) {
+    sample.inputs.resize(4, TensorType{DType::i32, {n}});
+  }
   return sample;
 }
 
@@ -138,10 +154,12 @@ const std::map<std::string_view, Sample (*)(Random&)> kSamples = {
     {"add", add},
     {"average_pool", pool},
     {"batch_norm", batch_norm},
+    {"celu", celu},
     {"concat", concat},
     {"conv2d", conv2d},
     {"cross_entropy", cross_entropy},
     {"flatten", elementwise},
+    {"gelu", elementwise},
     {"linear", linear},
     {"max_pool", pool},
     {"relu", elementwise},

@@ -46,6 +46,17 @@ TEST_CASE("mistakes in elementwise operators") {
   });
 }
 
+TEST_CASE("mistakes in activations and start values") {
+  check_all(std::vector<Mistake>{
+      {"u8[2]", "gelu(%0)", "x is u8[2], gelu expects floating point numbers"},
+      {"f32[2]", "celu(%0) {alpha=0}", "alpha is 0, expected more than 0"},
+      {"f32[2]", "celu_backward(%0, %0) {alpha=-1}", "alpha is -1, expected more than 0"},
+      {"f32[2] f32[3]", "gelu_backward(%0, %1)", "dy is f32[2], expected f32[3] (the type of y)"},
+      {"f32[8,4] f32[2,4]", "linear(%0, %1) {features=2, bias=false, init_std=-1}",
+       "init_std is -1, expected at least 0"},
+  });
+}
+
 TEST_CASE("mistakes in shape operators") {
   check_all(std::vector<Mistake>{
       {"f32[]", "flatten(%0)", "x is f32[], flatten expects [N, ...]"},
@@ -272,11 +283,82 @@ TEST_CASE("mistakes in normalisation") {
        "dy is f32[8,4], expected f32[8,3] (the type of y)"},
       {"f32[8,3] f32[8,3] f32[4]", "batch_norm_backward(%0, %1, %2, %2, %2)",
        "x has 3 channels, scale expects 4"},
+      {"f32[8,3] f32[3]", "batch_norm(%0, %1, %1, %1, %1) {splits=0}",
+       "splits is 0, expected at least 1"},
+      {"f32[8,3] f32[3]", "batch_norm(%0, %1, %1, %1, %1) {splits=3}",
+       "8 samples do not split into 3 equal parts"},
+      {"f32[8,3] f32[3]", "batch_norm(%0, %1, %1, %1, %1) {splits=8}",
+       "x is f32[8,3], batch_norm needs more than one value a channel in each part"},
+      {"f32[8,3] f32[3]", "batch_norm(%0, %1, %1, %1, %1) {affine=\"bias\"}",
+       "affine is bias and scale is given"},
+      {"f32[8,3] f32[3]", "batch_norm(%0, %1, _, %1, %1)", "affine is both and bias is absent"},
+      {"f32[8,3] f32[3]",
+       "batch_norm(%0, _, %1, %1, %1) {affine=\"bias\", scale_init=\"uniform\"}",
+       "scale_init applies where affine is both: there is no scale"},
+      {"f32[8,3] f32[3] f32[9]", "batch_norm_apply(%0, %1, %1, %2, %2)",
+       "mean is of 3 parts, x has 8 samples"},
+      {"f32[8,3] f32[3] f32[6]", "batch_norm_apply(%0, %1, %1, %2, %1)",
+       "inverse_std is f32[3], expected f32[6] (one a channel of x and part)"},
   });
+}
+
+TEST_CASE("mistakes in what is done to the images of a batch") {
+  check_all(std::vector<Mistake>{
+      {"u8[8,3,5,6]", "views(%0)", "x is u8[8,3,5,6], views expects f32 elements"},
+      {"f32[8,3]", "views(%0)", "x is f32[8,3], views expects [N, C, H, W]"},
+      {"f32[8,3,5,6]", "views(%0) {mirrored=[0, 2]}", "mirrored has 2, expected 0 or 1"},
+      {"f32[8,3,5,6]", "views(%0) {rows=[1]}", "mirrored has 2 views, rows has 1"},
+      {"f32[8,3,5,6]", "views(%0) {rows=[0, 5]}",
+       "a shift of 5 rows is not smaller than the image, which has 5"},
+      {"f32[8,3,5,6]", "views(%0) {columns=[-6, 0]}",
+       "a shift of -6 columns is not smaller than the image, which has 6"},
+      {"f32[8,3,1,1]", "average_views(%0)", "x is f32[8,3,1,1], average_views expects [V N, K]"},
+      {"f32[8,3]", "average_views(%0) {weights=[1, 1, 1]}", "8 rows are not those of 3 views"},
+      {"f32[8,3,5,6] i32[8] i32[8,1]", "mixup(%0, %1, %2) {alpha=0}",
+       "alpha is 0, expected more than 0"},
+      {"f32[8,3,5,6] i32[7] i32[8,1]", "mixup(%0, %1, %2)",
+       "label is i32[7], expected i32[8] (one a sample)"},
+      {"f32[8,3,5,6] i32[8] i32[8,2]", "mixup(%0, %1, %2)",
+       "choice is i32[8,2], expected i32[8,1] (a row a sample)"},
+  });
+}
+
+TEST_CASE("mistakes in start values") {
+  const auto check = [](std::string_view x, std::string_view filters, Attributes given) {
+    given.set("parameter", std::string("conv/w"));
+    const Attributes attributes = complete_attributes(op("whiten"), std::move(given));
+    const TensorType types[] = {*parse_tensor_type(x), *parse_tensor_type(filters)};
+    const TensorType* inputs[] = {&types[0], &types[1]};
+    return message_of([&] { op("whiten").infer({op("whiten"), inputs, attributes}); });
+  };
+  const auto images = [](int64_t count) {
+    Attributes attributes;
+    attributes.set("images", count);
+    return attributes;
+  };
+  Attributes sharp = images(5);
+  sharp.set("epsilon", 0.0);
+  CHECK(check("u8[9,8,8,3]", "f32[12,3,2,2]", images(5)) ==
+        "x is u8[9,8,8,3], whiten expects f32 elements");
+  CHECK(check("f32[9,8,8]", "f32[12,3,2,2]", images(5)) ==
+        "x is f32[9,8,8], whiten expects [N, H, W, C]");
+  CHECK(check("f32[9,8,8,3]", "f32[12,3,2,2]", images(0)) == "images is 0, expected at least 1");
+  CHECK(check("f32[9,8,8,3]", "f32[12,3,2,2]", images(10)) ==
+        "images is 10, the data set has 9 samples");
+  CHECK(check("f32[9,8,8,3]", "f32[12,3,2,2]", sharp) == "epsilon is 0, expected more than 0");
+  CHECK(check("f32[9,8,8,3]", "f32[12]", images(5)) == "f32[12] is no filters f32[M, C, kh, kw]");
+  CHECK(check("f32[9,8,8,3]", "f32[12,4,2,2]", images(5)) ==
+        "filters f32[12,4,2,2] do not fit images of 8x8 and 3 channels");
+  CHECK(check("f32[9,8,8,3]", "f32[16,3,2,2]", images(5)) ==
+        "patches of 12 values give 12 filters, or 24 with their negatives, not 16");
 }
 
 TEST_CASE("mistakes in losses") {
   check_all(std::vector<Mistake>{
+      {"f32[8,10] i32[8]", "cross_entropy(%0, %1, %1)", "other is given and weight is absent"},
+      {"f32[8,10] i32[8]", "cross_entropy(%0, %1, _, %1)", "weight is given and other is absent"},
+      {"f32[8,10] i32[8] f32[8]", "cross_entropy(%0, %1, %1, %2)",
+       "weight is f32[8], expected i32[8] (one a sample)"},
       {"i32[8,10] i32[8]", "cross_entropy(%0, %1)",
        "logits is i32[8,10], cross_entropy expects floating point numbers"},
       {"f32[8,10,1,1] i32[8]", "cross_entropy(%0, %1)",

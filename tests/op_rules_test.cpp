@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <cmath>
 #include <memory>
 #include <set>
 
@@ -56,6 +57,12 @@ TEST_CASE("types of right nodes") {
   CHECK(types_of("f32[2] f32[2] f32[2]", "add(%0, %1, %2)") == "f32[2]");
   CHECK(types_of("", "constant() {value=1, dtype=\"f64\"}") == "f64[]");
   CHECK(types_of("u8[2,3,4]", "flatten(%0)") == "u8[2,12]");
+  CHECK(types_of("f32[6,3,2,2] f32[3]", "batch_norm(%0, %1, %1, %1, %1) {splits=3}", 5) ==
+        "f32[6,3,2,2] f32[9] f32[9] f32[3] f32[3]");
+  CHECK(types_of("f32[8,3,5,6]", "views(%0) {mirrored=[0, 1, 0]}") == "f32[24,3,5,6]");
+  CHECK(types_of("f32[8,3]", "average_views(%0)") == "f32[4,3]");
+  CHECK(types_of("f32[8,3,5,6] i32[8] i32[8,1]", "mixup(%0, %1, %2)", 3) ==
+        "f32[8,3,5,6] i32[8] i32[8]");
   CHECK(types_of("f32[2]", "flatten(%0)") == "f32[2,1]");
   CHECK(types_of("f32[2,6]", "reshape(%0) {shape=[3, 4]}") == "f32[3,4]");
   CHECK(types_of("f32[2,3] f32[2,4]", "concat(%0, %1, %0)") == "f32[2,10]");
@@ -124,6 +131,20 @@ TEST_CASE("unwired parameters and statistics become states") {
   CHECK(linear.state("b")->type.str() == "f64[3]");
   const Unwired unbiased("linear", "f32[8,16]", with({{"features", int64_t{3}}, {"bias", false}}));
   CHECK_FALSE(unbiased.state("b").has_value());
+  const Unwired dirac("conv2d", "f32[8,4,5,5]",
+                      with({{"channels", int64_t{6}},
+                            {"kernel", int64_t{2}},
+                            {"init", std::string("dirac")}}));
+  CHECK(dirac.state("w")->initialiser == Initialiser{Kind::dirac, -0.25, 0.25});
+  const Unwired head("linear", "f32[8,16]", with({{"features", int64_t{3}}, {"init_std", 2.0}}));
+  CHECK(head.state("w")->initialiser.b == doctest::Approx(2 * std::sqrt(3)));
+  CHECK(head.state("b")->initialiser == Initialiser{Kind::uniform, -0.25, 0.25});
+  const Unwired shifted("batch_norm", "f32[8,5]", with({{"affine", std::string("bias")}}));
+  CHECK_FALSE(shifted.state("scale").has_value());
+  CHECK(shifted.state("bias").has_value());
+  const Unwired bare("batch_norm", "f32[8,5]", with({{"affine", std::string("none")}}));
+  CHECK_FALSE(bare.state("bias").has_value());
+  CHECK(bare.state("running_var").has_value());
   const Unwired norm("batch_norm", "bf16[1,5,1,1]", {});
   CHECK(norm.state("scale")->type.str() == "f32[5]");
   CHECK(norm.state("scale")->initialiser == Initialiser{Kind::constant, 1, 0});
@@ -158,6 +179,12 @@ TEST_CASE("unwired choices get their bounds from the image") {
   CHECK(Unwired("random_flip", "u8[8,40,38,3]", {}).bounds() == Bounds{2});
   CHECK(Unwired("cutout", "u8[8,32,32,3]", with({{"size", std::vector<int64_t>{8, 4}}})).bounds() ==
         Bounds{25, 29});
+  const Unwired mix("mixup", "f32[8,3,5,5]", with({{"alpha", 0.25}}));
+  CHECK(mix.schema.choice(mix.context(), 2) ==
+        ChoiceRule{Bounds{65537}, ChoiceRule::Kind::beta, 0.25});
+  const Unwired turns("random_flip", "u8[8,4,4,3]", with({{"mode", std::string("alternating")}}));
+  CHECK(turns.schema.choice(turns.context(), 1) ==
+        ChoiceRule{Bounds{2}, ChoiceRule::Kind::alternating});
   CHECK(message_of([] { Unwired("random_flip", "u8[8]", {}).bounds(); }) ==
         "x is u8[8], random_flip expects [N, H, W, C]");
   const auto large = with({{"size", int64_t{33}}});

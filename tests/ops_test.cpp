@@ -61,6 +61,11 @@ Graph whole_graph(const OpCase& c) {
   return gradient ? *std::move(gradient) : forward_graph(c);
 }
 
+/// As a step is made ready for onednn.
+Graph fused_for_onednn(const Graph& graph) {
+  return fuse(recompute(graph, target("onednn")), target("onednn"));
+}
+
 /// Everything that is wrong with `tested` on this case; empty when it does what reference does.
 std::vector<std::string> faults_of(const OpCase& c, const Backend& tested,
                                    const Backend& reference) {
@@ -88,7 +93,7 @@ std::vector<std::string> faults_of(const OpCase& c, const Backend& tested,
   compare(c, whole_want, guarded_run(tested, whole, guarded_plan(whole), whole_inputs),
           "with gradient", faults);
   if (c.ops.size() > 1) {
-    const Graph fused = fuse(whole, target("onednn"));
+    const Graph fused = fused_for_onednn(whole);
     compare(c, whole_want, guarded_run(tested, fused, guarded_plan(fused), whole_inputs), "fused",
             faults);
   }
@@ -99,7 +104,7 @@ std::vector<std::string> faults_of(const OpCase& c, const Backend& tested,
 std::vector<std::string> fused_kinds(const OpCase& c) {
   std::vector<std::string> kinds;
   if (c.ops.size() == 1) return kinds;
-  const Graph fused = fuse(whole_graph(c), target("onednn"));
+  const Graph fused = fused_for_onednn(whole_graph(c));
   for (const Node& node : fused.nodes())
     if (node.body) kinds.push_back(node.attributes.text("kind"));
   return kinds;

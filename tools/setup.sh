@@ -8,7 +8,7 @@ log=$deps/setup.log
 environment_missing=5  # exit code: see cli
 
 packages=(g++ cmake ninja-build pkg-config git ca-certificates python3 python3-pip
-  doctest-dev libarchive-dev libboost-dev libcli11-dev libcurl4-openssl-dev libfmt-dev
+  doctest-dev libarchive-dev libboost-dev libcli11-dev libcurl4-openssl-dev libeigen3-dev libfmt-dev
   libgraphviz-dev libhwy-dev libspng-dev libssl-dev libturbojpeg0-dev libyaml-cpp-dev
   nlohmann-json3-dev)
 

@@ -1,5 +1,5 @@
-// elementwise: relu, its gradient, add, scale, scale_by and constant, over flat memory: all
-// operands lie alike, however that is.
+// elementwise: activations, their gradients, add, scale, scale_by and constant, over flat memory:
+// all operands lie alike, however that is.
 #include "backends/onednn/kernels.h"
 #include "backends/onednn/parallel.h"
 #include "backends/onednn/vector.h"
@@ -16,22 +16,26 @@ Made alike(const MakerContext& context, std::function<void(const KernelArgs&)> r
   return {{std::move(run)}, std::vector<Layout>(context.inputs.size(), layout), {layout}};
 }
 
-Made make_relu(const MakerContext& context) {
-  return alike(context, [threads = context.threads](const KernelArgs& args) {
+Made make_activation(const MakerContext& context) {
+  const Activation activation = *activation_of(context.node);
+  return alike(context, [threads = context.threads, activation](const KernelArgs& args) {
     const float* x = args.inputs[0].as<float>();
     float* y = args.outputs[0].as<float>();
     parallel(threads, args.outputs[0].type.elements(), kGrain,
-             [&](int, int64_t i, int64_t end) { relu(x + i, y + i, end - i); });
+             [&](int, int64_t i, int64_t end) { activate(x + i, y + i, end - i, activation); });
   });
 }
 
-Made make_relu_backward(const MakerContext& context) {
-  return alike(context, [threads = context.threads](const KernelArgs& args) {
+Made make_activation_backward(const MakerContext& context) {
+  const Activation activation = *activation_of(context.node);
+  return alike(context, [threads = context.threads, activation](const KernelArgs& args) {
     const float* dy = args.inputs[0].as<float>();
-    const float* y = args.inputs[1].as<float>();
+    const float* of = args.inputs[1].as<float>();
     float* dx = args.outputs[0].as<float>();
     parallel(threads, args.outputs[0].type.elements(), kGrain,
-             [&](int, int64_t i, int64_t end) { relu_backward(dy + i, y + i, dx + i, end - i); });
+             [&](int, int64_t i, int64_t end) {
+               activate_backward(dy + i, of + i, dx + i, end - i, activation);
+             });
   });
 }
 
@@ -83,11 +87,28 @@ Made make_constant(const MakerContext& context) {
 }
 
 constexpr Maker kMakers[] = {
-    {"relu", make_relu},   {"relu_backward", make_relu_backward}, {"add", make_add},
-    {"scale", make_scale}, {"scale_by", make_scale_by},           {"constant", make_constant},
+    {"relu", make_activation},
+    {"relu_backward", make_activation_backward},
+    {"celu", make_activation},
+    {"celu_backward", make_activation_backward},
+    {"gelu", make_activation},
+    {"gelu_backward", make_activation_backward},
+    {"add", make_add},
+    {"scale", make_scale},
+    {"scale_by", make_scale_by},
+    {"constant", make_constant},
 };
 
 }  // namespace
+
+std::optional<Activation> activation_of(const Node& node) {
+  using Kind = Activation::Kind;
+  const std::string_view name = node.op->name;
+  if (name == "relu" || name == "relu_backward") return Activation{Kind::relu};
+  if (name == "gelu" || name == "gelu_backward") return Activation{Kind::gelu};
+  if (name != "celu" && name != "celu_backward") return std::nullopt;
+  return Activation{Kind::celu, static_cast<float>(node.attributes.real("alpha"))};
+}
 
 std::span<const Maker> elementwise_makers() { return kMakers; }
 

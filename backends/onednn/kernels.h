@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backends/onednn/layout.h"
+#include "backends/onednn/vector.h"
 #include "core/host_executor.h"
 #include "core/ir/op_schema.h"
 
@@ -53,6 +54,7 @@ struct Maker {
 };
 
 std::span<const Maker> adaptive_makers();
+std::span<const Maker> augment_makers();
 std::span<const Maker> average_makers();
 std::span<const Maker> conv_makers();
 std::span<const Maker> data_makers();
@@ -68,6 +70,9 @@ std::span<const Maker> update_makers();
 
 /// nullptr when there is none.
 const Maker* find_maker(std::string_view op);
+
+/// What an activation or its gradient does; nothing when the node is of another operator.
+std::optional<Activation> activation_of(const Node& node);
 
 /// A fused kernel for the chain of operators of the node's body; nothing when there is none.
 std::optional<Made> make_fused_norm(const MakerContext& context);

@@ -1,248 +1,42 @@
-// norm: batch normalisation and its gradient, alone or with the relu and max pooling beside it:
-// one pass for the statistics and one for all the rest.
-#include <cmath>
-
-#include "backends/onednn/pool.h"
+// norm: batch normalisation and its gradient, alone or with the activation and max pooling beside
+// it -> the kernel that does them all.
+#include "backends/onednn/norm_backward.h"
+#include "backends/onednn/norm_forward.h"
 #include "backends/onednn/ports.h"
-#include "backends/onednn/tiles.h"
 
 namespace expgraph::onednn {
 
 namespace {
 
-/// Where the operands of a forward normalisation are among a node's inputs and outputs.
-struct Forward {
-  enum class Mode { train, inference, apply };
-  Mode mode = Mode::train;
-  int x = 0, scale = 1, bias = 2, mean = 3, variance = 4;  ///< apply: mean and inverse_std
-  int y = 0, mean_out = -1, inverse_std_out = -1, new_mean = -1, new_variance = -1, index = -1;
-  std::optional<PoolShape> pool;
-  bool relu = false;
-  double epsilon = 0, momentum = 0;
-};
-
-class ForwardKernel {
- public:
-  ForwardKernel(const Forward& forward, const TensorType& x, int threads)
-      : f_(forward), map_(x), space_(map_), partials_(map_.c, 2, threads), threads_(threads) {
-    partials_at_ = scratch_.add(partials_.bytes());
-    for (int64_t& at : parameters_at_) at = scratch_.add(map_.c * int64_t{sizeof(float)});
-  }
-  int64_t scratch_bytes() const { return scratch_.bytes(); }
-
-  void operator()(const KernelArgs& args) const {
-    float* a = parameter(args, 0);
-    float* mean = parameter(args, 1);
-    if (f_.mode == Forward::Mode::train) {
-      take_statistics(args, a, mean);
-    } else {
-      const float* second = in(args, f_.variance);
-      for (int64_t c = 0; c < map_.c; ++c) {
-        mean[c] = in(args, f_.mean)[c];
-        a[c] = f_.mode == Forward::Mode::apply
-                   ? second[c]
-                   : static_cast<float>(1 / std::sqrt(double(second[c]) + f_.epsilon));
-      }
-    }
-    for (int64_t c = 0; c < map_.c; ++c) a[c] *= in(args, f_.scale)[c];
-    apply(args, {a, mean, in(args, f_.bias), f_.relu});
-  }
-
- private:
-  static const float* in(const KernelArgs& args, int k) {
-    return args.inputs[static_cast<size_t>(k)].as<float>();
-  }
-  static float* out(const KernelArgs& args, int k) {
-    return k < 0 ? nullptr : args.outputs[static_cast<size_t>(k)].as<float>();
-  }
-  float* parameter(const KernelArgs& args, size_t k) const {
-    return reinterpret_cast<float*>(args.scratch + parameters_at_[k]);
-  }
-
-  /// Sums of x and its square about a value of each channel, which keeps the difference of large
-  /// numbers out of the variance.
-  void take_statistics(const KernelArgs& args, float* inverse_std, float* mean) const {
-    const float* x = in(args, f_.x);
-    float* shift = mean;
-    std::copy_n(x, map_.c, shift);
-    Partials sums = partials_;
-    sums.place(args.scratch + partials_at_);
-    space_.for_each(threads_, [&](int thread, int64_t pixel, int64_t count) {
-      add_statistics(x + pixel * map_.c, count, map_.c, shift, sums.of(thread, 0),
-                     sums.of(thread, 1));
-    });
-    const double count = static_cast<double>(map_.pixels());
-    for (int64_t c = 0; c < map_.c; ++c) {
-      const double offset = sums.total(0, c) / count;
-      const double squares = std::max(0.0, sums.total(1, c) - offset * offset * count);
-      const double centre = shift[c] + offset;
-      mean[c] = static_cast<float>(centre);
-      inverse_std[c] = static_cast<float>(1 / std::sqrt(squares / count + f_.epsilon));
-      if (float* to = out(args, f_.mean_out)) to[c] = mean[c];
-      if (float* to = out(args, f_.inverse_std_out)) to[c] = inverse_std[c];
-      const double unbiased = squares / std::max(count - 1, 1.0);
-      if (float* to = out(args, f_.new_mean)) to[c] = moved(in(args, f_.mean)[c], centre);
-      if (float* to = out(args, f_.new_variance)) to[c] = moved(in(args, f_.variance)[c], unbiased);
-    }
-  }
-  float moved(double running, double now) const {
-    return static_cast<float>((1 - f_.momentum) * running + f_.momentum * now);
-  }
-
-  void apply(const KernelArgs& args, const Affine& affine) const {
-    const float* x = in(args, f_.x);
-    float* y = out(args, f_.y);
-    if (f_.pool) {
-      const TensorView index =
-          f_.index < 0 ? TensorView{} : args.outputs[static_cast<size_t>(f_.index)];
-      if (y || index.data) max_pool(*f_.pool, {x, y, index}, affine, threads_);
-    } else if (y) {
-      space_.for_each(threads_, [&](int, int64_t pixel, int64_t count) {
-        apply_affine(x + pixel * map_.c, y + pixel * map_.c, count, map_.c, affine);
-      });
-    }
-  }
-
-  Forward f_;
-  Map map_;
-  TileSpace space_;
-  Partials partials_;
-  int threads_;
-  ScratchPlan scratch_;
-  int64_t partials_at_ = 0;
-  int64_t parameters_at_[2] = {};
-};
-
-/// The same of a gradient: [relu_backward], [max_pool_backward], batch_norm_backward.
-struct Backward {
-  int dy = 0, y = -1, index = -1, x = 1, scale = 2, mean = 3, inverse_std = 4;
-  int dx = 0, dscale = 1, dbias = 2;
-  std::optional<PoolShape> pool;
-};
-
-class BackwardKernel {
- public:
-  BackwardKernel(const Backward& backward, const TensorType& x, int threads)
-      : b_(backward), map_(x), space_(map_), partials_(map_.c, 2, threads), threads_(threads) {
-    partials_at_ = scratch_.add(partials_.bytes());
-    for (int64_t& at : parameters_at_) at = scratch_.add(map_.c * int64_t{sizeof(float)});
-  }
-  int64_t scratch_bytes() const { return scratch_.bytes(); }
-
-  /// dx = scale * inverse_std * (g - mean(g) - z * mean(g * z)), z = (x - mean) * inverse_std.
-  void operator()(const KernelArgs& args) const {
-    const float* mean = in(args, b_.mean);
-    Partials sums = partials_;
-    sums.place(args.scratch + partials_at_);
-    for_tiles(args, [&](int thread, const At& at) {
-      if (b_.pool)
-        add_window_gradient_sums(at.g, at.index, at.x, b_.pool->row(), map_.c, mean,
-                                 sums.of(thread, 0), sums.of(thread, 1));
-      else
-        add_gradient_sums(at.g, at.x, at.pixels, map_.c, mean, sums.of(thread, 0),
-                          sums.of(thread, 1));
-    });
-    float* parameters[3];
-    for (size_t k = 0; k < 3; ++k)
-      parameters[k] = reinterpret_cast<float*>(args.scratch + parameters_at_[k]);
-    const auto [a, b, c0] = parameters;
-    const double count = static_cast<double>(map_.pixels());
-    for (int64_t c = 0; c < map_.c; ++c) {
-      const double inverse_std = in(args, b_.inverse_std)[c];
-      const double dbias = sums.total(0, c), dscale = sums.total(1, c) * inverse_std;
-      const double factor = in(args, b_.scale)[c] * inverse_std;
-      a[c] = static_cast<float>(factor);
-      b[c] = static_cast<float>(-factor * inverse_std * dscale / count);
-      c0[c] = static_cast<float>(-factor * dbias / count);
-      if (float* to = out(args, b_.dscale)) to[c] = static_cast<float>(dscale);
-      if (float* to = out(args, b_.dbias)) to[c] = static_cast<float>(dbias);
-    }
-    if (out(args, b_.dx) == nullptr) return;
-    const NormGradient norm{a, mean, b, c0};
-    for_tiles(args, [&](int, const At& at) {
-      if (b_.pool)
-        apply_window_gradient(at.g, at.index, at.x, at.dx, b_.pool->row(), map_.c, norm);
-      else
-        apply_gradient(at.g, at.x, at.dx, at.pixels, map_.c, norm);
-    });
-  }
-
- private:
-  /// One tile of every operand; with pooling, a row of windows.
-  struct At {
-    Gradient g;
-    PoolIndex index;
-    const float* x;
-    float* dx;
-    int64_t pixels;
-  };
-
-  template <typename Body>
-  void for_tiles(const KernelArgs& args, const Body& body) const {
-    const float* dy = in(args, b_.dy);
-    const float* y = b_.y < 0 ? nullptr : in(args, b_.y);
-    const float* x = in(args, b_.x);
-    float* dx = out(args, b_.dx);
-    const auto from = [](auto* data, int64_t element) { return data ? data + element : nullptr; };
-    if (!b_.pool) {
-      space_.for_each(threads_, [&](int thread, int64_t pixel, int64_t count) {
-        const int64_t at = pixel * map_.c;
-        body(thread, At{{dy + at, from(y, at)}, {}, x + at, from(dx, at), count});
-      });
-      return;
-    }
-    const PoolShape& pool = *b_.pool;
-    const TensorView& index = args.inputs[static_cast<size_t>(b_.index)];
-    parallel(threads_, map_.n * pool.y.h, 1, [&](int thread, int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        const int64_t place = row * pool.y.w * map_.c, at = place * pool.window.places();
-        body(thread,
-             At{{dy + place, from(y, place)}, index_at(index, place), x + at, from(dx, at), 0});
-      }
-    });
-  }
-
-  static const float* in(const KernelArgs& args, int k) {
-    return args.inputs[static_cast<size_t>(k)].as<float>();
-  }
-  static float* out(const KernelArgs& args, int k) {
-    return k < 0 ? nullptr : args.outputs[static_cast<size_t>(k)].as<float>();
-  }
-
-  Backward b_;
-  Map map_;
-  TileSpace space_;
-  Partials partials_;
-  int threads_;
-  ScratchPlan scratch_;
-  int64_t partials_at_ = 0;
-  int64_t parameters_at_[3] = {};
-};
-
 Made make_forward(const MakerContext& context, const Ports& ports, const Node& norm,
-                  const Node* pool, const Node* relu) {
+                  const Node* pool, const Node* activation) {
   Forward f;
   f.x = ports.input(norm.inputs[0]);
   f.scale = ports.input(norm.inputs[1]);
   f.bias = ports.input(norm.inputs[2]);
   f.mean = ports.input(norm.inputs[3]);
   f.variance = ports.input(norm.inputs[4]);
+  const TensorType& x = context.input(static_cast<size_t>(f.x));
   if (norm.op->name == "batch_norm") {
+    f.splits = norm.attributes.integer("splits");
     f.momentum = norm.attributes.real("momentum");
     f.mean_out = ports.output(norm.outputs[1]);
     f.inverse_std_out = ports.output(norm.outputs[2]);
     f.new_mean = ports.output(norm.outputs[3]);
     f.new_variance = ports.output(norm.outputs[4]);
+  } else if (norm.op->name == "batch_norm_apply") {
+    f.mode = Forward::Mode::apply;
+    f.splits = context.input(static_cast<size_t>(f.mean)).shape[0] / x.shape[1];
   } else {
-    f.mode = norm.op->name == "batch_norm_apply" ? Forward::Mode::apply : Forward::Mode::inference;
+    f.mode = Forward::Mode::inference;
   }
   if (f.mode != Forward::Mode::apply) f.epsilon = norm.attributes.real("epsilon");
-  const Node& last = relu ? *relu : pool ? *pool : norm;
+  const Node& last = activation ? *activation : pool ? *pool : norm;
   f.y = ports.output(last.outputs[0]);
-  f.relu = relu != nullptr;
-  const TensorType& x = context.input(static_cast<size_t>(f.x));
+  if (activation) f.activation = *activation_of(*activation);
   if (pool) {
-    f.pool.emplace(pool->attributes, x, ports.type(pool->outputs[0]));
+    f.pool.emplace(pool->attributes, part_of(x, f.splits),
+                   part_of(ports.type(pool->outputs[0]), f.splits));
     f.index = ports.output(pool->outputs[1]);
   }
   const auto kernel = std::make_shared<ForwardKernel>(f, x, context.threads);
@@ -254,8 +48,16 @@ Made make_forward(const MakerContext& context, const Ports& ports, const Node& n
   return made;
 }
 
-Made make_backward(const MakerContext& context, const Ports& ports, const Node& norm,
-                   const Node* pool, const Node* relu) {
+/// `again`: the batch_norm_apply that gives gelu's input.
+struct BackwardChain {
+  const Node* again = nullptr;
+  const Node* activation = nullptr;
+  const Node* pool = nullptr;
+  const Node* norm = nullptr;
+};
+
+Made make_backward(const MakerContext& context, const Ports& ports, const BackwardChain& chain) {
+  const Node& norm = *chain.norm;
   Backward b;
   b.x = ports.input(norm.inputs[1]);
   b.scale = ports.input(norm.inputs[2]);
@@ -264,13 +66,17 @@ Made make_backward(const MakerContext& context, const Ports& ports, const Node& 
   b.dx = ports.output(norm.outputs[0]);
   b.dscale = ports.output(norm.outputs[1]);
   b.dbias = ports.output(norm.outputs[2]);
-  const Node& first = relu ? *relu : pool ? *pool : norm;
+  const Node& first = chain.activation ? *chain.activation : chain.pool ? *chain.pool : norm;
   b.dy = ports.input(first.inputs[0]);
-  if (relu) b.y = ports.input(relu->inputs[1]);
+  if (chain.activation) b.activation = *activation_of(*chain.activation);
+  if (chain.activation && !chain.again) b.y = ports.input(chain.activation->inputs[1]);
+  if (chain.again) b.bias = ports.input(chain.again->inputs[2]);
   const TensorType& x = context.input(static_cast<size_t>(b.x));
-  if (pool) {
-    b.index = ports.input(pool->inputs[1]);
-    b.pool.emplace(pool->attributes, x, ports.type(pool->inputs[0]));
+  b.splits = context.input(static_cast<size_t>(b.mean)).shape[0] / x.shape[1];
+  if (chain.pool) {
+    b.index = ports.input(chain.pool->inputs[1]);
+    b.pool.emplace(chain.pool->attributes, part_of(x, b.splits),
+                   part_of(ports.type(chain.pool->inputs[0]), b.splits));
   }
   const auto kernel = std::make_shared<BackwardKernel>(b, x, context.threads);
   Made made = dense(
@@ -286,7 +92,7 @@ Made make_norm(const MakerContext& context) {
 }
 
 Made make_norm_backward(const MakerContext& context) {
-  return make_backward(context, Ports(context), context.node, nullptr, nullptr);
+  return make_backward(context, Ports(context), {.norm = &context.node});
 }
 
 constexpr Maker kMakers[] = {
@@ -296,18 +102,68 @@ constexpr Maker kMakers[] = {
     {"batch_norm_backward", make_norm_backward},
 };
 
-/// The node of that name where it is next in the chain: fed by `before` at its first input.
-const Node* take(std::span<const Node>& rest, std::string_view op, const Node* before) {
+/// The node of that name where it is next in the chain: fed by `before` at its input `at`.
+const Node* take(std::span<const Node>& rest, std::string_view op, const Node* before,
+                 size_t at = 0) {
   if (rest.empty() || rest.front().op->name != op) return nullptr;
-  if (before && rest.front().inputs[0] != before->outputs[0]) return nullptr;
+  if (before && rest.front().inputs[at] != before->outputs[0]) return nullptr;
   const Node* node = &rest.front();
   rest = rest.subspan(1);
   return node;
 }
 
+/// The same of any of the names.
+const Node* take_any(std::span<const Node>& rest, std::initializer_list<std::string_view> ops,
+                     const Node* before) {
+  for (const std::string_view op : ops)
+    if (const Node* node = take(rest, op, before)) return node;
+  return nullptr;
+}
+
 /// Whether the body hands the node's first output back, or reads it other than once.
 bool inner(const Ports& ports, const Node& node) {
   return ports.output(node.outputs[0]) < 0 && ports.readers(node.outputs[0]) == 1;
+}
+
+std::optional<Made> make_fused_forward(const MakerContext& context, const Ports& ports) {
+  std::span<const Node> rest = context.node.body->nodes();
+  const Node* norm =
+      take_any(rest, {"batch_norm", "batch_norm_inference", "batch_norm_apply"}, nullptr);
+  if (norm == nullptr) return std::nullopt;
+  const Node* pool = take(rest, "max_pool", norm);
+  const Node* activation = pool ? take(rest, "relu", pool)  // pooling knows no other
+                                : take_any(rest, {"relu", "celu", "gelu"}, norm);
+  const bool chain = rest.empty() && (pool || activation) && inner(ports, *norm) &&
+                     !(pool && activation && !inner(ports, *pool));
+  if (!chain) return std::nullopt;
+  return make_forward(context, ports, *norm, pool, activation);
+}
+
+std::optional<Made> make_fused_backward(const MakerContext& context, const Ports& ports) {
+  std::span<const Node> rest = context.node.body->nodes();
+  BackwardChain chain;
+  chain.again = take(rest, "batch_norm_apply", nullptr);
+  chain.activation = chain.again ? take(rest, "gelu_backward", chain.again, 1)
+                                 : take_any(rest, {"relu_backward", "celu_backward"}, nullptr);
+  const bool poolable = !chain.activation || chain.activation->op->name == "relu_backward";
+  if (poolable) chain.pool = take(rest, "max_pool_backward", chain.activation);
+  chain.norm = take(rest, "batch_norm_backward", chain.pool ? chain.pool : chain.activation);
+  if (!chain.norm || !rest.empty() || !ports.all_leaves(*chain.norm, 1)) return std::nullopt;
+  for (const Node* node : {chain.again, chain.activation, chain.pool})
+    if (node && !inner(ports, *node)) return std::nullopt;
+  if (chain.again) {
+    // The same normalisation forward and backward: x, scale, mean, inverse_std.
+    const std::vector<ValueId>&forward = chain.again->inputs, &backward = chain.norm->inputs;
+    const bool same = chain.activation && forward[0] == backward[1] && forward[1] == backward[2] &&
+                      forward[3] == backward[3] && forward[4] == backward[4];
+    if (!same) return std::nullopt;
+  }
+  if (!chain.pool) return make_backward(context, ports, chain);
+  // Windows that overlap or leave pixels out need the gradient of the pool as a map of its own.
+  const PoolShape pool(chain.pool->attributes, ports.type(chain.pool->outputs[0]),
+                       ports.type(chain.pool->inputs[0]));
+  if (!ports.all_leaves(*chain.pool, 1) || !pool.tiles_exactly()) return std::nullopt;
+  return make_backward(context, ports, chain);
 }
 
 }  // namespace
@@ -316,30 +172,8 @@ std::span<const Maker> norm_makers() { return kMakers; }
 
 std::optional<Made> make_fused_norm(const MakerContext& context) {
   const Ports ports(context);
-  std::span<const Node> rest = context.node.body->nodes();
-  for (const std::string_view op : {"batch_norm", "batch_norm_inference", "batch_norm_apply"}) {
-    const Node* norm = take(rest, op, nullptr);
-    if (norm == nullptr) continue;
-    const Node* pool = take(rest, "max_pool", norm);
-    const Node* relu = take(rest, "relu", pool ? pool : norm);
-    const bool chain = rest.empty() && (pool || relu) && inner(ports, *norm) &&
-                       !(pool && relu && !inner(ports, *pool));
-    if (!chain) return std::nullopt;
-    return make_forward(context, ports, *norm, pool, relu);
-  }
-  const Node* relu = take(rest, "relu_backward", nullptr);
-  const Node* pool = take(rest, "max_pool_backward", relu);
-  const Node* norm = take(rest, "batch_norm_backward", pool ? pool : relu);
-  const bool chain = norm && rest.empty() && (!relu || inner(ports, *relu)) &&
-                     (!pool || inner(ports, *pool)) && ports.all_leaves(*norm, 1) &&
-                     (!pool || ports.all_leaves(*pool, 1));
-  if (!chain) return std::nullopt;
-  // Windows that overlap or leave pixels out need the gradient of the pool as a map of its own.
-  if (pool &&
-      !PoolShape(pool->attributes, ports.type(pool->outputs[0]), ports.type(pool->inputs[0]))
-           .tiles_exactly())
-    return std::nullopt;
-  return make_backward(context, ports, *norm, pool, relu);
+  if (std::optional<Made> forward = make_fused_forward(context, ports)) return forward;
+  return make_fused_backward(context, ports);
 }
 
 }  // namespace expgraph::onednn

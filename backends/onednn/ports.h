@@ -13,8 +13,9 @@ class Ports {
       : node_(context.node), body_(context.node.body.get()), graph_(context.graph) {}
 
   const TensorType& type(ValueId value) const { return (body_ ? *body_ : graph_).type(value); }
-  /// Which input of the node the value is.
+  /// Which input of the node the value is; -1 for one that is absent.
   int input(ValueId value) const {
+    if (!value.valid()) return -1;
     return body_ ? body_->value(value).output : index_of(node_.inputs, value);
   }
   /// Which output of the node the value is; -1 when it is none.
@@ -33,7 +34,7 @@ class Ports {
   /// Whether the body's node takes its inputs from `first` on from outside.
   bool all_leaves(const Node& node, size_t first) const {
     return std::all_of(node.inputs.begin() + static_cast<std::ptrdiff_t>(first), node.inputs.end(),
-                       [&](ValueId input) { return body_->is_leaf(input); });
+                       [&](ValueId input) { return !input.valid() || body_->is_leaf(input); });
   }
 
  private:

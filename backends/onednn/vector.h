@@ -6,12 +6,19 @@
 
 namespace expgraph::onednn {
 
-/// y = a * (x - mean) + b per channel, then the larger of it and 0 where `relu`. Null: y = x.
+/// What is done to a value after all else: core/ops/elementwise.cpp says what each is.
+struct Activation {
+  enum class Kind : uint8_t { none, relu, celu, gelu };
+  Kind kind = Kind::none;
+  float alpha = 1;  ///< of celu
+};
+
+/// y = a * (x - mean) + b per channel, then the activation. Null: y = x. Pooling knows relu alone.
 struct Affine {
   const float* a = nullptr;
   const float* mean = nullptr;
   const float* b = nullptr;
-  bool relu = false;
+  Activation activation;
 };
 
 /// sum[c] += x - shift[c] and squares[c] += (x - shift[c])^2 over the pixels; without squares, only
@@ -21,10 +28,15 @@ void add_statistics(const float* x, int64_t pixels, int64_t channels, const floa
 
 void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine);
 
-/// Gradient that reaches a normalisation: dy, or 0 where y (the output of a relu) is not positive.
+/// Gradient that reaches a normalisation: dy, times the activation's slope. Of relu and celu that
+/// follows from their output y; of gelu from its input, which is a * (x - mean) + b again. Pooling
+/// knows relu alone.
 struct Gradient {
-  const float* dy;
-  const float* y;  ///< may be null
+  const float* dy = nullptr;
+  const float* y = nullptr;
+  Activation activation;
+  const float* a = nullptr;
+  const float* b = nullptr;
 };
 
 /// sum[c] += g and product[c] += g * (x - mean[c]).
@@ -68,8 +80,10 @@ void apply_window_gradient(const Gradient& g, PoolIndex index, const float* x, f
                            const Windows& windows, int64_t channels, const NormGradient& norm);
 
 // Over flat memory.
-void relu(const float* x, float* y, int64_t count);
-void relu_backward(const float* dy, const float* y, float* dx, int64_t count);
+void activate(const float* x, float* y, int64_t count, const Activation& activation);
+/// `of`: the activation's output; of gelu its input.
+void activate_backward(const float* dy, const float* of, float* dx, int64_t count,
+                       const Activation& activation);
 void add(const float* x1, const float* x2, float* y, int64_t count);
 void scale(const float* x, float factor, float* y, int64_t count);
 

@@ -4,35 +4,47 @@
 #define HWY_TARGET_INCLUDE "backends/onednn/vector_flat.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target.h.
-#include "backends/onednn/vector_channels-inl.h"
+#include "backends/onednn/vector_activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace expgraph::onednn {
 namespace HWY_NAMESPACE {
 
-struct Relu {
+template <Activation::Kind kKind>
+struct Activate {
   const float* x;
   float* y;
+  const Activation& activation;
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    at.store(relu_of(at.load(x + at.first)), y + at.first);
+    at.store(activated(KindOf<kKind>(), at.load(x + at.first), activation), y + at.first);
   }
 };
 
-void ReluOf(const float* x, float* y, int64_t count) { for_channels(count, Relu{x, y}); }
+void ActivateOf(const float* x, float* y, int64_t count, const Activation& activation) {
+  with_kind(activation.kind, [&](auto kind) HWY_ATTR {
+    for_channels(count, Activate<kind()>{x, y, activation});
+  });
+}
 
-struct ReluBackward {
+template <Activation::Kind kKind>
+struct ActivateBackward {
   const float* dy;
-  const float* y;
+  const float* of;
   float* dx;
+  const Activation& activation;
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    at.store(gradient_at(at, dy + at.first, y + at.first), dx + at.first);
+    const V gradient = at.load(dy + at.first), value = at.load(of + at.first);
+    at.store(sloped(KindOf<kKind>(), gradient, value, activation), dx + at.first);
   }
 };
 
-void ReluBackwardOf(const float* dy, const float* y, float* dx, int64_t count) {
-  for_channels(count, ReluBackward{dy, y, dx});
+void ActivateBackwardOf(const float* dy, const float* of, float* dx, int64_t count,
+                        const Activation& activation) {
+  with_kind(activation.kind, [&](auto kind) HWY_ATTR {
+    for_channels(count, ActivateBackward<kind()>{dy, of, dx, activation});
+  });
 }
 
 struct AddTwo {
@@ -100,16 +112,19 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace expgraph::onednn {
 
-HWY_EXPORT(ReluOf);
-HWY_EXPORT(ReluBackwardOf);
+HWY_EXPORT(ActivateOf);
+HWY_EXPORT(ActivateBackwardOf);
 HWY_EXPORT(AddOf);
 HWY_EXPORT(ScaleOf);
 HWY_EXPORT(SgdUpdateOf);
 
-void relu(const float* x, float* y, int64_t count) { HWY_DYNAMIC_DISPATCH(ReluOf)(x, y, count); }
+void activate(const float* x, float* y, int64_t count, const Activation& activation) {
+  HWY_DYNAMIC_DISPATCH(ActivateOf)(x, y, count, activation);
+}
 
-void relu_backward(const float* dy, const float* y, float* dx, int64_t count) {
-  HWY_DYNAMIC_DISPATCH(ReluBackwardOf)(dy, y, dx, count);
+void activate_backward(const float* dy, const float* of, float* dx, int64_t count,
+                       const Activation& activation) {
+  HWY_DYNAMIC_DISPATCH(ActivateBackwardOf)(dy, of, dx, count, activation);
 }
 
 void add(const float* x1, const float* x2, float* y, int64_t count) {

@@ -4,7 +4,7 @@
 #define HWY_TARGET_INCLUDE "backends/onednn/vector_norm.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target.h.
-#include "backends/onednn/vector_channels-inl.h"
+#include "backends/onednn/vector_activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace expgraph::onednn {
@@ -63,23 +63,48 @@ struct Apply {
     const AffineOf<kVectors> of(at, affine);
     const float* from = x + at.first;
     float* to = y + at.first;
-    const auto pixel = [&](int64_t p, auto relu) HWY_ATTR {
+    with_kind(affine.activation.kind, [&](auto kind) HWY_ATTR {
+      for (int64_t p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        const V value = of(at.load(from + p * channels, v), v);
-        at.store(relu ? relu_of(value) : value, to + p * channels, v);
+        for (int v = 0; v < kVectors; ++v) {
+          const V value = of(at.load(from + p * channels, v), v);
+          at.store(activated(kind, value, affine.activation), to + p * channels, v);
+        }
       }
-    };
-    if (affine.relu)
-      for (int64_t p = 0; p < pixels; ++p) pixel(p, std::true_type());
-    else
-      for (int64_t p = 0; p < pixels; ++p) pixel(p, std::false_type());
+    });
   }
 };
 
 void ApplyAffine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine) {
   for_wide_channels(channels, Apply{x, y, pixels, channels, affine});
 }
+
+/// The gradient that reaches a normalisation, for some vectors of channels at a pixel.
+template <int kVectors>
+struct GradientOf {
+  template <typename At>
+  HWY_INLINE GradientOf(const At& at, const Gradient& gradient, const float* means)
+      : g(gradient), first(at.first) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      mean[v] = at.parameter(means, v);
+      a[v] = g.a ? at.parameter(g.a, v) : hn::Zero(f32);
+      b[v] = g.b ? at.parameter(g.b, v) : hn::Zero(f32);
+    }
+  }
+  /// `centred` is x - mean there.
+  template <Activation::Kind kKind, typename At>
+  HWY_INLINE V operator()(KindOf<kKind> kind, const At& at, int64_t place, V centred, int v) const {
+    const V dy = at.load(g.dy + first + place, v);
+    if constexpr (kKind == Activation::Kind::none) return dy;
+    if constexpr (kKind == Activation::Kind::gelu)
+      return sloped(kind, dy, hn::MulAdd(a[v], centred, b[v]), g.activation);
+    return sloped(kind, dy, at.load(g.y + first + place, v), g.activation);
+  }
+  const Gradient& g;
+  int64_t first;
+  V mean[kVectors], a[kVectors], b[kVectors];
+};
 
 struct AddGradientSums {
   const Gradient& g;
@@ -91,31 +116,30 @@ struct AddGradientSums {
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    V m[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) m[v] = at.parameter(mean, v);
-    const float* dy = g.dy + at.first;
-    const float* y = g.y ? g.y + at.first : nullptr;
+    const GradientOf<kVectors> of(at, g, mean);
     const float* from = x + at.first;
-    for (int64_t begin = 0; begin < pixels; begin += kRun) {
-      const int64_t end = HWY_MIN(begin + kRun, pixels);
-      V s[kVectors], q[kVectors];
+    with_kind(g.activation.kind, [&](auto kind) HWY_ATTR {
+      for (int64_t begin = 0; begin < pixels; begin += kRun) {
+        const int64_t end = HWY_MIN(begin + kRun, pixels);
+        V s[kVectors], q[kVectors];
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) s[v] = q[v] = hn::Zero(f32);
-      for (int64_t p = begin; p < end; ++p) {
+        for (int v = 0; v < kVectors; ++v) s[v] = q[v] = hn::Zero(f32);
+        for (int64_t p = begin; p < end; ++p) {
+#pragma GCC unroll 4
+          for (int v = 0; v < kVectors; ++v) {
+            const V centred = hn::Sub(at.load(from + p * channels, v), of.mean[v]);
+            const V d = of(kind, at, p * channels, centred, v);
+            s[v] = hn::Add(s[v], d);
+            q[v] = hn::MulAdd(d, centred, q[v]);
+          }
+        }
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          const V d = gradient_at(at, dy + p * channels, y ? y + p * channels : nullptr, v);
-          s[v] = hn::Add(s[v], d);
-          q[v] = hn::MulAdd(d, hn::Sub(at.load(from + p * channels, v), m[v]), q[v]);
+          at.accumulate(s[v], sum, v);
+          at.accumulate(q[v], product, v);
         }
       }
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        at.accumulate(s[v], sum, v);
-        at.accumulate(q[v], product, v);
-      }
-    }
+    });
   }
 };
 
@@ -133,26 +157,26 @@ struct ApplyNormGradient {
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    V a[kVectors], m[kVectors], b[kVectors], c[kVectors];
+    const GradientOf<kVectors> of(at, g, norm.mean);
+    V a[kVectors], b[kVectors], c[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
       a[v] = at.parameter(norm.a, v);
-      m[v] = at.parameter(norm.mean, v);
       b[v] = at.parameter(norm.b, v);
       c[v] = at.parameter(norm.c, v);
     }
-    const float* dy = g.dy + at.first;
-    const float* y = g.y ? g.y + at.first : nullptr;
     const float* from = x + at.first;
     float* to = dx + at.first;
-    for (int64_t p = 0; p < pixels; ++p) {
+    with_kind(g.activation.kind, [&](auto kind) HWY_ATTR {
+      for (int64_t p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        const V d = gradient_at(at, dy + p * channels, y ? y + p * channels : nullptr, v);
-        const V centred = hn::Sub(at.load(from + p * channels, v), m[v]);
-        at.store(hn::MulAdd(a[v], d, hn::MulAdd(b[v], centred, c[v])), to + p * channels, v);
+        for (int v = 0; v < kVectors; ++v) {
+          const V centred = hn::Sub(at.load(from + p * channels, v), of.mean[v]);
+          const V d = of(kind, at, p * channels, centred, v);
+          at.store(hn::MulAdd(a[v], d, hn::MulAdd(b[v], centred, c[v])), to + p * channels, v);
+        }
       }
-    }
+    });
   }
 };
 

@@ -33,6 +33,7 @@ struct MaxWindows {
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const AffineOf<kVectors> of(at, affine);
+    const bool relu = affine.activation.kind == Activation::Kind::relu;
     const Extent<kRows, kColumns> extent(windows);
     for (int64_t o = 0; o < windows.outputs; ++o) {
       const float* corner = x + at.first + o * windows.stride * channels;
@@ -50,7 +51,7 @@ struct MaxWindows {
                                    hn::Set(i32, static_cast<int32_t>(here)), place);
           }
         }
-        if (y) at.store(affine.relu ? relu_of(largest) : largest, y + at.first + o * channels, v);
+        if (y) at.store(relu ? relu_of(largest) : largest, y + at.first + o * channels, v);
         if (index.data) at.store_index(place, index, o * channels, v);
       }
     }

@@ -18,6 +18,7 @@ struct KernelEntry {
 };
 
 std::span<const KernelEntry> adaptive_kernels();
+std::span<const KernelEntry> augment_kernels();
 std::span<const KernelEntry> average_kernels();
 std::span<const KernelEntry> conv_kernels();
 std::span<const KernelEntry> data_kernels();

@@ -18,6 +18,20 @@ int64_t label_of(const TensorView& labels, int64_t n, int64_t classes) {
   return label;
 }
 
+/// The labels of sample n with their weights: one, or two that share it; at input `first` the
+/// label, then other and weight.
+struct Target {
+  Target(const KernelArgs& args, size_t first, int64_t n, int64_t classes)
+      : label(label_of(args.inputs[first], n, classes)), other(label) {
+    if (args.inputs[first + 1].data == nullptr) return;
+    other = label_of(args.inputs[first + 1], n, classes);
+    weight = args.inputs[first + 2].as<int32_t>()[n] / 65536.0;
+  }
+  double at(int64_t k) const { return (k == label) * weight + (k == other) * (1 - weight); }
+  int64_t label, other;
+  double weight = 1;
+};
+
 /// log(sum(exp(row))), without overflow.
 template <typename T>
 double log_sum_exp(const T* row, int64_t classes) {
@@ -36,10 +50,11 @@ void cross_entropy(const Attributes& attributes, const KernelArgs& args) {
   for (int64_t n = 0; n < rows.n; ++n) {
     const T* row = args.inputs[0].as<T>() + n * rows.classes;
     const double norm = log_sum_exp(row, rows.classes);
-    double mean = 0;
-    for (int64_t k = 0; k < rows.classes; ++k)
-      mean += (norm - row[k]) / static_cast<double>(rows.classes);
-    loss += (1 - s) * (norm - row[label_of(args.inputs[1], n, rows.classes)]) + s * mean;
+    const Target target(args, 1, n, rows.classes);
+    for (int64_t k = 0; k < rows.classes; ++k) {
+      const double weight = (1 - s) * target.at(k) + s / static_cast<double>(rows.classes);
+      if (weight > 0) loss += weight * (norm - row[k]);
+    }
   }
   if (attributes.text("reduction") == "mean") loss /= static_cast<double>(rows.n);
   *args.outputs[0].as<T>() = static_cast<T>(loss);
@@ -56,10 +71,10 @@ void cross_entropy_backward(const Attributes& attributes, const KernelArgs& args
     const T* row = args.inputs[1].as<T>() + n * rows.classes;
     T* drow = args.outputs[0].as<T>() + n * rows.classes;
     const double norm = log_sum_exp(row, rows.classes);
-    const int64_t label = label_of(args.inputs[2], n, rows.classes);
+    const Target target(args, 2, n, rows.classes);
     for (int64_t k = 0; k < rows.classes; ++k) {
-      const double target = (k == label ? 1 - s : 0) + s / static_cast<double>(rows.classes);
-      drow[k] = static_cast<T>(dloss * (std::exp(row[k] - norm) - target));
+      const double weight = (1 - s) * target.at(k) + s / static_cast<double>(rows.classes);
+      drow[k] = static_cast<T>(dloss * (std::exp(row[k] - norm) - weight));
     }
   }
 }

@@ -9,10 +9,11 @@ namespace expgraph::reference {
 
 namespace {
 
-/// f(element) for every element of channel c.
+/// f(element) for every element of channel c in the samples of a part.
 template <typename F>
-void for_each(const Channels& sizes, int64_t c, F f) {
-  for (int64_t n = 0; n < sizes.n; ++n) {
+void for_each(const Channels& sizes, int64_t c, int64_t part, int64_t splits, F f) {
+  const int64_t samples = sizes.n / splits;
+  for (int64_t n = part * samples; n < (part + 1) * samples; ++n) {
     const int64_t row = (n * sizes.c + c) * sizes.inner;
     for (int64_t i = row; i < row + sizes.inner; ++i) f(i);
   }
@@ -24,31 +25,44 @@ void put(const TensorView& to, int64_t c, double value) {
   if (to.data) to.as<T>()[c] = static_cast<T>(value);
 }
 
+/// from[c], `absent` where there is none.
+template <typename T>
+double get(const TensorView& from, int64_t c, double absent) {
+  return from.data ? from.as<T>()[c] : absent;
+}
+
 template <typename T>
 void batch_norm(const Attributes& attributes, const KernelArgs& args) {
   const Channels sizes(args.inputs[0].type);
   const double epsilon = attributes.real("epsilon"), momentum = attributes.real("momentum");
-  const double count = static_cast<double>(sizes.n * sizes.inner);
+  const int64_t splits = attributes.integer("splits");
+  const double parts = static_cast<double>(splits);
+  const double count = static_cast<double>(sizes.n / splits * sizes.inner);
   const T* x = args.inputs[0].as<T>();
   for (int64_t c = 0; c < sizes.c; ++c) {
-    const double scale = args.inputs[1].as<T>()[c], bias = args.inputs[2].as<T>()[c];
-    double sum = 0, squares = 0;
-    for_each(sizes, c, [&](int64_t i) { sum += x[i]; });
-    const double mean = sum / count;
-    for_each(sizes, c, [&](int64_t i) { squares += (x[i] - mean) * (x[i] - mean); });
-    const T centre = static_cast<T>(mean);
-    const T inverse_std = static_cast<T>(1 / std::sqrt(squares / count + epsilon));
+    const double scale = get<T>(args.inputs[1], c, 1), bias = get<T>(args.inputs[2], c, 0);
+    double means = 0, variances = 0;  // over the parts
+    for (int64_t part = 0; part < splits; ++part) {
+      double sum = 0, squares = 0;
+      for_each(sizes, c, part, splits, [&](int64_t i) { sum += x[i]; });
+      const double mean = sum / count;
+      for_each(sizes, c, part, splits,
+               [&](int64_t i) { squares += (x[i] - mean) * (x[i] - mean); });
+      const T centre = static_cast<T>(mean);
+      const T inverse_std = static_cast<T>(1 / std::sqrt(squares / count + epsilon));
 
-    if (T* y = args.outputs[0].as<T>())
-      for_each(sizes, c, [&](int64_t i) {
-        y[i] = static_cast<T>(scale * (x[i] - double(centre)) * inverse_std + bias);
-      });
-    put<T>(args.outputs[1], c, centre);
-    put<T>(args.outputs[2], c, inverse_std);
+      if (T* y = args.outputs[0].as<T>())
+        for_each(sizes, c, part, splits, [&](int64_t i) {
+          y[i] = static_cast<T>(scale * (x[i] - double(centre)) * inverse_std + bias);
+        });
+      put<T>(args.outputs[1], part * sizes.c + c, centre);
+      put<T>(args.outputs[2], part * sizes.c + c, inverse_std);
+      means += mean / parts;
+      variances += squares / std::max(count - 1, 1.0) / parts;
+    }
     const double running_mean = args.inputs[3].as<T>()[c], running_var = args.inputs[4].as<T>()[c];
-    const double unbiased = squares / std::max(count - 1, 1.0);
-    put<T>(args.outputs[3], c, (1 - momentum) * running_mean + momentum * mean);
-    put<T>(args.outputs[4], c, (1 - momentum) * running_var + momentum * unbiased);
+    put<T>(args.outputs[3], c, (1 - momentum) * running_mean + momentum * means);
+    put<T>(args.outputs[4], c, (1 - momentum) * running_var + momentum * variances);
   }
 }
 
@@ -59,10 +73,10 @@ void batch_norm_inference(const Attributes& attributes, const KernelArgs& args) 
   const T* x = args.inputs[0].as<T>();
   T* y = args.outputs[0].as<T>();
   for (int64_t c = 0; c < sizes.c; ++c) {
-    const double scale = args.inputs[1].as<T>()[c], bias = args.inputs[2].as<T>()[c];
+    const double scale = get<T>(args.inputs[1], c, 1), bias = get<T>(args.inputs[2], c, 0);
     const double mean = args.inputs[3].as<T>()[c], var = args.inputs[4].as<T>()[c];
     const double inverse_std = 1 / std::sqrt(var + epsilon);
-    for_each(sizes, c,
+    for_each(sizes, c, 0, 1,
              [&](int64_t i) { y[i] = static_cast<T>(scale * (x[i] - mean) * inverse_std + bias); });
   }
 }
@@ -70,13 +84,18 @@ void batch_norm_inference(const Attributes& attributes, const KernelArgs& args) 
 template <typename T>
 void batch_norm_apply(const Attributes&, const KernelArgs& args) {
   const Channels sizes(args.inputs[0].type);
+  const int64_t splits = dim(args.inputs[3], 0) / sizes.c;
   const T* x = args.inputs[0].as<T>();
   T* y = args.outputs[0].as<T>();
   for (int64_t c = 0; c < sizes.c; ++c) {
-    const double scale = args.inputs[1].as<T>()[c], bias = args.inputs[2].as<T>()[c];
-    const double mean = args.inputs[3].as<T>()[c], inverse_std = args.inputs[4].as<T>()[c];
-    for_each(sizes, c,
-             [&](int64_t i) { y[i] = static_cast<T>(scale * (x[i] - mean) * inverse_std + bias); });
+    const double scale = get<T>(args.inputs[1], c, 1), bias = get<T>(args.inputs[2], c, 0);
+    for (int64_t part = 0; part < splits; ++part) {
+      const double mean = args.inputs[3].as<T>()[part * sizes.c + c];
+      const double inverse_std = args.inputs[4].as<T>()[part * sizes.c + c];
+      for_each(sizes, c, part, splits, [&](int64_t i) {
+        y[i] = static_cast<T>(scale * (x[i] - mean) * inverse_std + bias);
+      });
+    }
   }
 }
 
@@ -84,24 +103,32 @@ void batch_norm_apply(const Attributes&, const KernelArgs& args) {
 template <typename T>
 void batch_norm_backward(const Attributes&, const KernelArgs& args) {
   const Channels sizes(args.inputs[0].type);
-  const double count = static_cast<double>(sizes.n * sizes.inner);
+  const int64_t splits = dim(args.inputs[3], 0) / sizes.c;
+  const double count = static_cast<double>(sizes.n / splits * sizes.inner);
   const T* dy = args.inputs[0].as<T>();
   const T* x = args.inputs[1].as<T>();
   for (int64_t c = 0; c < sizes.c; ++c) {
-    const double scale = args.inputs[2].as<T>()[c];
-    const double mean = args.inputs[3].as<T>()[c], inverse_std = args.inputs[4].as<T>()[c];
-    double dbias = 0, dscale = 0;
-    for_each(sizes, c, [&](int64_t i) {
-      dbias += dy[i];
-      dscale += dy[i] * (x[i] - mean) * inverse_std;
-    });
-    if (T* dx = args.outputs[0].as<T>())
-      for_each(sizes, c, [&](int64_t i) {
-        const double z = (x[i] - mean) * inverse_std;
-        dx[i] = static_cast<T>(scale * inverse_std * (dy[i] - dbias / count - z * dscale / count));
+    const double scale = get<T>(args.inputs[2], c, 1);
+    double dbiases = 0, dscales = 0;
+    for (int64_t part = 0; part < splits; ++part) {
+      const double mean = args.inputs[3].as<T>()[part * sizes.c + c];
+      const double inverse_std = args.inputs[4].as<T>()[part * sizes.c + c];
+      double dbias = 0, dscale = 0;
+      for_each(sizes, c, part, splits, [&](int64_t i) {
+        dbias += dy[i];
+        dscale += dy[i] * (x[i] - mean) * inverse_std;
       });
-    put<T>(args.outputs[1], c, dscale);
-    put<T>(args.outputs[2], c, dbias);
+      dbiases += dbias;
+      dscales += dscale;
+      if (T* dx = args.outputs[0].as<T>())
+        for_each(sizes, c, part, splits, [&](int64_t i) {
+          const double z = (x[i] - mean) * inverse_std;
+          dx[i] =
+              static_cast<T>(scale * inverse_std * (dy[i] - dbias / count - z * dscale / count));
+        });
+    }
+    put<T>(args.outputs[1], c, dscales);
+    put<T>(args.outputs[2], c, dbiases);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/math/distributions/beta.hpp>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -51,6 +52,7 @@ T below(double value, double limit) {
 template <typename T>
 void fill(PhiloxStream stream, const Initialiser& initialiser, std::span<T> values) {
   switch (initialiser.kind) {
+    case Initialiser::Kind::dirac:
     case Initialiser::Kind::constant:
       std::fill(values.begin(), values.end(), static_cast<T>(initialiser.a));
       return;
@@ -76,6 +78,33 @@ void fill(PhiloxStream stream, const Initialiser& initialiser, std::span<T> valu
   }
 }
 
+/// Filters [M, C, kh, kw]: filter m < C is 1 in the middle of channel m and 0 elsewhere.
+template <typename T>
+void hand_on(const Shape& shape, std::span<T> filters) {
+  EXPGRAPH_CHECK(shape.size() == 4);
+  const int64_t plane = shape[2] * shape[3], size = shape[1] * plane;
+  const int64_t middle = shape[2] / 2 * shape[3] + shape[3] / 2;
+  for (int64_t m = 0; m < std::min(shape[0], shape[1]); ++m) {
+    std::fill_n(filters.begin() + m * size, size, T(0));
+    filters[static_cast<size_t>(m * size + m * plane + middle)] = 1;
+  }
+}
+
+template <typename T>
+void initialise_as(PhiloxStream stream, const Initialiser& initialiser, const Shape& shape,
+                   std::span<T> values) {
+  fill(stream, initialiser, values);
+  if (initialiser.kind == Initialiser::Kind::dirac) hand_on(shape, values);
+}
+
+/// The larger of a part and its rest, in whole numbers of 1 / most; the part as likely as `word`
+/// of 2^32 says in Beta(alpha, alpha).
+int32_t larger_part(uint32_t word, double alpha, int64_t most) {
+  const boost::math::beta_distribution<double> beta(alpha, alpha);
+  const double part = boost::math::quantile(beta, (word + 0.5) * 0x1p-32);
+  return static_cast<int32_t>(std::lround(std::max(part, 1 - part) * static_cast<double>(most)));
+}
+
 }  // namespace
 
 std::vector<int32_t> sample_order(uint64_t seed, std::string_view name, int64_t epoch,
@@ -97,7 +126,8 @@ std::vector<int32_t> draw_choices(uint64_t seed, std::string_view name, int64_t 
     EXPGRAPH_CHECK(bound > 0 && bound <= std::numeric_limits<int32_t>::max());
   }
   const PhiloxKey key = key_of("choice", seed, name);
-  const auto stream = static_cast<uint64_t>(epoch);
+  const bool alternating = rule.kind == ChoiceRule::Kind::alternating;
+  const auto stream = static_cast<uint64_t>(alternating ? 0 : epoch);
   std::vector<int32_t> choices;
   choices.reserve(static_cast<size_t>(count) * rule.bounds.size());
   for (int64_t sample = 0; sample < count; ++sample) {
@@ -109,7 +139,15 @@ std::vector<int32_t> draw_choices(uint64_t seed, std::string_view name, int64_t 
         counter[1] = static_cast<uint32_t>(k / 4);
         words = philox(counter, key);
       }
-      choices.push_back(choice(counter, key, k % 4, static_cast<uint32_t>(rule.bounds[k]), words));
+      const int64_t most = rule.bounds[k] - 1;
+      if (rule.kind == ChoiceRule::Kind::beta) {
+        choices.push_back(larger_part(words[k % 4], rule.alpha, most));
+        continue;
+      }
+      const auto bound = static_cast<uint32_t>(rule.bounds[k]);
+      const int32_t drawn = choice(counter, key, k % 4, bound, words);
+      const bool turned = alternating && epoch % 2 == 1;
+      choices.push_back(turned ? static_cast<int32_t>(most) - drawn : drawn);
     }
   }
   return choices;
@@ -121,9 +159,11 @@ void initialise(uint64_t seed, std::string_view name, const Initialiser& initial
   const auto elements = static_cast<size_t>(type.elements());
   EXPGRAPH_CHECK(type.dtype == DType::f32 || type.dtype == DType::f64);
   if (type.dtype == DType::f32) {
-    fill(stream, initialiser, std::span(static_cast<float*>(data), elements));
+    const std::span values(static_cast<float*>(data), elements);
+    initialise_as(stream, initialiser, type.shape, values);
   } else {
-    fill(stream, initialiser, std::span(static_cast<double*>(data), elements));
+    const std::span values(static_cast<double*>(data), elements);
+    initialise_as(stream, initialiser, type.shape, values);
   }
 }
 

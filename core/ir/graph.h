@@ -32,10 +32,12 @@ struct NodeId {
   auto operator<=>(const NodeId&) const = default;
 };
 
-/// How a state starts. uniform: [a, b); normal: mean a, standard deviation b; constant: a; copy: as
-/// the state `of` starts.
+/// How a state starts. uniform: [a, b); normal: mean a, standard deviation b; constant: a; dirac:
+/// filters uniform in [a, b), but the first ones, as many as there are input channels, hand one
+/// channel each on unchanged (PyTorch's dirac_ on the first filters); copy: as the state `of`
+/// starts.
 struct Initialiser {
-  enum class Kind { constant, uniform, normal, copy };
+  enum class Kind { constant, uniform, normal, dirac, copy };
   Kind kind = Kind::constant;
   double a = 0;
   double b = 0;
@@ -43,10 +45,16 @@ struct Initialiser {
   bool operator==(const Initialiser&) const = default;
 };
 
-/// Random integers as an input, i32[N, bounds.size()]: component k uniform in 0 .. bounds[k]-1.
-/// Drawn in bulk by core/data/choices, keyed by seed, leaf name, epoch and sample.
+/// Random integers as an input, i32[N, bounds.size()]: component k in 0 .. bounds[k]-1. Drawn in
+/// bulk by core/data/choices, keyed by seed, leaf name, epoch and sample.
 struct ChoiceRule {
+  /// uniform; alternating: as the first epoch drew in epochs 0, 2, ..., else bounds[k]-1 less that;
+  /// beta: the larger of a part and its rest, in units of 1 / (bounds[k]-1), the part being drawn
+  /// from Beta(alpha, alpha).
+  enum class Kind { uniform, alternating, beta };
   std::vector<int64_t> bounds;
+  Kind kind = Kind::uniform;
+  double alpha = 0;
   bool operator==(const ChoiceRule&) const = default;
 };
 

@@ -241,7 +241,7 @@ class Parser {
       } else {
         out.a = number<double>("a number");
       }
-      if (out.kind == Initialiser::Kind::uniform || out.kind == Initialiser::Kind::normal) {
+      if (out.kind != Initialiser::Kind::constant && out.kind != Initialiser::Kind::copy) {
         expect(",");
         out.b = number<double>("a number");
       }
@@ -269,6 +269,13 @@ class Parser {
     if (kind == LeafKind::choice) {
       expect("bounds");
       made.choice.bounds = integers();
+      if (accept("alternating")) made.choice.kind = ChoiceRule::Kind::alternating;
+      if (accept("beta")) {
+        made.choice.kind = ChoiceRule::Kind::beta;
+        expect("(");
+        made.choice.alpha = number<double>("a number");
+        expect(")");
+      }
       if (leaf_type.dtype != DType::i32 || leaf_type.rank() != 2 ||
           leaf_type.shape[1] != static_cast<int64_t>(made.choice.bounds.size())) {
         throw Error(

@@ -38,13 +38,20 @@ std::string initialiser_text(const Initialiser& initialiser) {
   return fmt::format("{}({}, {})", name, initialiser.a, initialiser.b);
 }
 
+std::string choice_text(const ChoiceRule& rule) {
+  std::string out = " bounds " + to_text(rule.bounds);
+  if (rule.kind == ChoiceRule::Kind::alternating) out += " alternating";
+  if (rule.kind == ChoiceRule::Kind::beta) out += fmt::format(" beta({})", rule.alpha);
+  return out;
+}
+
 std::string leaf_text(const Graph& graph, const Leaf& leaf) {
   std::string out = fmt::format("{} = {} {} : {}", value_text(leaf.value),
                                 kLeafNames[static_cast<size_t>(leaf.kind)], name_text(leaf.name),
                                 graph.type(leaf.value).str());
   if (leaf.kind == LeafKind::state) out += ' ' + initialiser_text(leaf.initialiser);
   if (leaf.trainable) out += " trainable";
-  if (leaf.kind == LeafKind::choice) out += " bounds " + to_text(leaf.choice.bounds);
+  if (leaf.kind == LeafKind::choice) out += choice_text(leaf.choice);
   return out;
 }
 

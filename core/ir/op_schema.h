@@ -153,6 +153,7 @@ enum class OpRole {
   group,      ///< parameters that are updated in another way than the rest
   average,    ///< a second copy of every state that training changes
   metric,     ///< a compute op whose result is reported
+  start,      ///< samples -> the start values of another node's parameter; done once
 };
 
 /// Output `output` may be written over input `input` when nobody reads that input afterwards.
@@ -185,6 +186,9 @@ struct OpSchema {
   void (*update)(const UpdateContext&) = nullptr;
   /// Averages: adds the nodes of one state.
   Averaged (*average)(const AverageContext&) = nullptr;
+  /// Start values: fills a parameter from samples f32[N, H, W, C].
+  void (*start)(const Attributes&, const TensorType& samples, const float* x,
+                const TensorType& parameter, float* values) = nullptr;
   /// Schedules: the value of a step.
   double (*schedule)(const Attributes&, const ScheduleTime&) = nullptr;
   /// Null: elementwise, one flop an output element, bytes of inputs and outputs.

@@ -81,8 +81,11 @@ std::optional<StateRule> state_conv(const InferContext& context, size_t k) {
   const double fan_in = static_cast<double>(w.shape[1]) * static_cast<double>(w.shape[2]) *
                         static_cast<double>(w.shape[3]);
   const double bound = 1 / std::sqrt(fan_in);
-  const Initialiser initialiser{Initialiser::Kind::uniform, -bound, bound};
-  if (k == 1) return StateRule{w, initialiser};
+  Initialiser initialiser{Initialiser::Kind::uniform, -bound, bound};
+  if (k == 1) {
+    if (context.attributes.text("init") == "dirac") initialiser.kind = Initialiser::Kind::dirac;
+    return StateRule{w, initialiser};
+  }
   if (!context.attributes.flag("bias")) return std::nullopt;
   return StateRule{{w.dtype, {w.shape[0]}}, initialiser};
 }
@@ -194,7 +197,13 @@ std::vector<OpSchema> conv_ops() {
                       kernel,
                       stride(),
                       padding(),
-                      {"bias", AttributeKind::boolean, false, "adds b"}},
+                      {"bias", AttributeKind::boolean, false, "adds b"},
+                      {"init",
+                       AttributeKind::text,
+                       std::string("uniform"),
+                       "how w starts: uniform, or dirac: so too, but the first C filters each hand "
+                       "one channel of x on",
+                       {"uniform", "dirac"}}},
        .infer = infer_conv,
        .state = state_conv,
        .gradient = gradient_conv,

@@ -68,7 +68,7 @@ Pair checked_box(const InferContext& context, int64_t least) {
 }
 
 ChoiceRule box_choice(const Shape& x, Pair size) {
-  return {{x[1] - size.height + 1, x[2] - size.width + 1}};
+  return {.bounds = {x[1] - size.height + 1, x[2] - size.width + 1}};
 }
 
 void require_choice(const InferContext& context, int64_t components) {
@@ -95,7 +95,9 @@ Types infer_random_flip(const InferContext& context) {
 
 ChoiceRule choice_random_flip(const InferContext& context, size_t) {
   require_samples(context);
-  return {{2}};
+  const bool alternating = context.attributes.text("mode") == "alternating";
+  return {.bounds = {2},
+          .kind = alternating ? ChoiceRule::Kind::alternating : ChoiceRule::Kind::uniform};
 }
 
 Types infer_cutout(const InferContext& context) {
@@ -184,10 +186,18 @@ std::vector<OpSchema> augmentation_ops() {
        .example = "crop: {op: random_crop, size: 32}"},
       {.name = "random_flip",
        .family = "data",
-       .doc = "Each image mirrored left to right with probability one half.",
+       .doc = "Each image mirrored left to right with probability one half. Alternating: drawn for "
+              "the first epoch, the other way round in the second, as in the first in the third, "
+              "so that two epochs in turn see both sides of every image (Jordan, 2024, arXiv "
+              "2404.00498).",
        .role = OpRole::sample,
        .inputs = {kSamples, choice_input("i32[N, 1]: 1 = mirrored")},
        .outputs = {{.name = "y", .doc = "as x"}},
+       .attributes = {{"mode",
+                       AttributeKind::text,
+                       std::string("random"),
+                       "drawn anew each epoch, or every other epoch the other way round",
+                       {"random", "alternating"}}},
        .infer = infer_random_flip,
        .choice = choice_random_flip,
        .cost = rules::copy_cost,

@@ -14,9 +14,9 @@ namespace {
 constexpr size_t kTerminal = 78;
 constexpr size_t kPage = 98;
 
-constexpr std::array<std::string_view, 10> kOpRoles = {"compute", "dataset",  "sample",    "cache",
+constexpr std::array<std::string_view, 11> kOpRoles = {"compute", "dataset",  "sample",    "cache",
                                                        "batch",   "schedule", "optimiser", "group",
-                                                       "average", "metric"};
+                                                       "average", "metric",   "start"};
 constexpr std::array<std::string_view, 4> kInputRoles = {"value", "parameter", "statistic",
                                                          "choice"};
 

@@ -1,5 +1,5 @@
-// elementwise: relu, add, scale, scale_by, constant: one output element from the same element of
-// the inputs.
+// elementwise: relu, celu, gelu, add, scale, scale_by, constant: one output element from the same
+// element of the inputs.
 #include <fmt/format.h>
 
 #include "core/ops/families.h"
@@ -15,10 +15,35 @@ Types infer_float(const InferContext& context) {
   return {context.input(0)};
 }
 
-Types infer_relu_backward(const InferContext& context) {
+/// Gradient of y, and y or x.
+Types infer_activation_backward(const InferContext& context) {
   rules::require_float(context, 1);
   rules::require_type(context, 0, context.input(1), "the type of y");
   return {context.input(0)};
+}
+
+void check_alpha(const InferContext& context) {
+  const double alpha = context.attributes.real("alpha");
+  if (alpha <= 0) context.fail(fmt::format("alpha is {}, expected more than 0", alpha));
+}
+
+Types infer_celu(const InferContext& context) {
+  check_alpha(context);
+  return infer_float(context);
+}
+
+Types infer_celu_backward(const InferContext& context) {
+  check_alpha(context);
+  return infer_activation_backward(context);
+}
+
+/// Per element: an exponential and its use; gelu: a polynomial of degree 5 besides.
+Cost cost_celu(const InferContext& context, std::span<const TensorType> outputs) {
+  return rules::flop_cost(context, outputs, rules::product(4, outputs[0].elements()));
+}
+
+Cost cost_gelu(const InferContext& context, std::span<const TensorType> outputs) {
+  return rules::flop_cost(context, outputs, rules::product(16, outputs[0].elements()));
 }
 
 Types infer_add(const InferContext& context) {
@@ -55,6 +80,15 @@ std::vector<ValueId> gradient_relu(const GradientContext& context) {
   return {context.add("relu_backward", {context.output_grads[0], context.out(0)})};
 }
 
+std::vector<ValueId> gradient_celu(const GradientContext& context) {
+  return {context.add("celu_backward", {context.output_grads[0], context.out(0)},
+                      context.node.attributes)};
+}
+
+std::vector<ValueId> gradient_gelu(const GradientContext& context) {
+  return {context.add("gelu_backward", {context.output_grads[0], context.in(0)})};
+}
+
 std::vector<ValueId> gradient_add(const GradientContext& context) {
   return std::vector<ValueId>(context.node.inputs.size(), context.output_grads[0]);
 }
@@ -68,6 +102,8 @@ std::vector<ValueId> gradient_scale(const GradientContext& context) {
 }  // namespace
 
 std::vector<OpSchema> elementwise_ops() {
+  const AttributeSchema alpha = {"alpha", AttributeKind::real, 1.0,
+                                 "what y tends to far below 0, with its sign changed"};
   return {
       {.name = "relu",
        .family = "elementwise",
@@ -85,7 +121,51 @@ std::vector<OpSchema> elementwise_ops() {
        .internal = true,
        .inputs = {{.name = "dy", .doc = "gradient of y"}, {.name = "y", .doc = "output of relu"}},
        .outputs = {{.name = "dx", .doc = "as dy"}},
-       .infer = infer_relu_backward,
+       .infer = infer_activation_backward,
+       .in_place = {{0, 0}}},
+      {.name = "celu",
+       .family = "elementwise",
+       .doc = "Continuously differentiable exponential linear unit (Barron, 2017): y = x where x > "
+              "0, else alpha * (exp(x / alpha) - 1).",
+       .inputs = {{.name = "x", .doc = "any shape"}},
+       .outputs = {{.name = "y", .doc = "as x"}},
+       .attributes = {alpha},
+       .infer = infer_celu,
+       .gradient = gradient_celu,
+       .cost = cost_celu,
+       .in_place = {{0, 0}},
+       .remade_by = "celu",
+       .example = "celu: {op: celu, alpha: 0.3}"},
+      {.name = "celu_backward",
+       .family = "elementwise",
+       .doc = "Gradient of celu: dx = dy where y > 0, else dy * (y / alpha + 1).",
+       .internal = true,
+       .inputs = {{.name = "dy", .doc = "gradient of y"}, {.name = "y", .doc = "output of celu"}},
+       .outputs = {{.name = "dx", .doc = "as dy"}},
+       .attributes = {alpha},
+       .infer = infer_celu_backward,
+       .cost = cost_celu,
+       .in_place = {{0, 0}}},
+      {.name = "gelu",
+       .family = "elementwise",
+       .doc = "Gaussian error linear unit (Hendrycks and Gimpel, 2016), the exact one: y = x * P(x), "
+              "P(x) = (1 + erf(x / sqrt(2))) / 2.",
+       .inputs = {{.name = "x", .doc = "any shape"}},
+       .outputs = {{.name = "y", .doc = "as x"}},
+       .infer = infer_float,
+       .gradient = gradient_gelu,
+       .cost = cost_gelu,
+       .in_place = {{0, 0}},
+       .remade_by = "gelu",
+       .example = "gelu: gelu"},
+      {.name = "gelu_backward",
+       .family = "elementwise",
+       .doc = "Gradient of gelu: dx = dy * (P(x) + x * exp(-x^2 / 2) / sqrt(2 pi)).",
+       .internal = true,
+       .inputs = {{.name = "dy", .doc = "gradient of y"}, {.name = "x", .doc = "input of gelu"}},
+       .outputs = {{.name = "dx", .doc = "as dy"}},
+       .infer = infer_activation_backward,
+       .cost = cost_gelu,
        .in_place = {{0, 0}}},
       {.name = "add",
        .family = "elementwise",

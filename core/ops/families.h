@@ -20,6 +20,8 @@ std::vector<OpSchema> schedule_ops();
 std::vector<OpSchema> adaptive_ops();
 std::vector<OpSchema> average_ops();
 std::vector<OpSchema> data_ops();
+std::vector<OpSchema> start_ops();
+std::vector<OpSchema> augment_ops();
 std::vector<OpSchema> fusion_ops();
 
 }  // namespace expgraph

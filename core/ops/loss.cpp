@@ -22,16 +22,31 @@ void check_logits(const InferContext& context, size_t logits) {
   }
 }
 
+/// other and weight, i32[N], after the label: both or neither.
+void check_mixture(const InferContext& context, size_t logits) {
+  const size_t other = logits + 2, weight = logits + 3;
+  if (context.has(other) != context.has(weight)) {
+    context.fail(context.has(weight) ? "weight is given and other is absent"
+                                     : "other is given and weight is absent");
+  }
+  if (!context.has(other)) return;
+  const TensorType samples{DType::i32, {context.input(logits).shape[0]}};
+  rules::require_type(context, other, samples, "one a sample");
+  rules::require_type(context, weight, samples, "one a sample");
+}
+
 TensorType scalar_for(const TensorType& logits) { return {accumulation_dtype(logits.dtype), {}}; }
 
 Types infer_cross_entropy(const InferContext& context) {
   check_logits(context, 0);
+  check_mixture(context, 0);
   rules::require_range(context, "label_smoothing", 0, 1, false);
   return {scalar_for(context.input(0))};
 }
 
 Types infer_cross_entropy_backward(const InferContext& context) {
   check_logits(context, 1);
+  check_mixture(context, 1);
   rules::require_range(context, "label_smoothing", 0, 1, false);
   rules::require_type(context, 0, scalar_for(context.input(1)), "the type of loss");
   return {context.input(1)};
@@ -60,10 +75,12 @@ Cost cost_correct(const InferContext& context, std::span<const TensorType> outpu
 }
 
 std::vector<ValueId> gradient_cross_entropy(const GradientContext& context) {
-  return {
-      context.add("cross_entropy_backward", {context.output_grads[0], context.in(0), context.in(1)},
-                  context.node.attributes),
-      ValueId{}};
+  std::vector<ValueId> gradients(4);
+  gradients[0] = context.add("cross_entropy_backward",
+                             {context.output_grads[0], context.in(0), context.in(1), context.in(2),
+                              context.in(3)},
+                             context.node.attributes);
+  return gradients;
 }
 
 }  // namespace
@@ -71,6 +88,10 @@ std::vector<ValueId> gradient_cross_entropy(const GradientContext& context) {
 std::vector<OpSchema> loss_ops() {
   const InputSchema logits = {.name = "logits", .doc = "[N, K], one a class"};
   const InputSchema label = {.name = "label", .doc = "i32[N], each 0 to K-1"};
+  const InputSchema other = {
+      .name = "other", .doc = "i32[N], a second label; absent: none", .optional = true};
+  const InputSchema weight = {
+      .name = "weight", .doc = "i32[N], of label beside other in 65536ths", .optional = true};
   const std::vector<AttributeSchema> attributes = {
       {"reduction", AttributeKind::text, std::string("mean"), "over the samples", {"mean", "sum"}},
       {"label_smoothing", AttributeKind::real, 0.0,
@@ -80,9 +101,10 @@ std::vector<OpSchema> loss_ops() {
        .family = "loss",
        .doc = "Softmax cross-entropy with label smoothing (Szegedy et al., 2016): with p = "
               "softmax(logits), (1 - s) * -log p[label] + s * mean over classes of -log p, reduced "
-              "over the samples.",
+              "over the samples. Of a mixture of two images (mixup) -log p[label] is weight * -log "
+              "p[label] + (1 - weight) * -log p[other].",
        .role = OpRole::metric,
-       .inputs = {logits, label},
+       .inputs = {logits, label, other, weight},
        .outputs = {{.name = "loss", .doc = "scalar"}},
        .attributes = attributes,
        .infer = infer_cross_entropy,
@@ -92,9 +114,14 @@ std::vector<OpSchema> loss_ops() {
       {.name = "cross_entropy_backward",
        .family = "loss",
        .doc = "Gradient of cross_entropy: dlogits = dloss * (softmax(logits) - target), divided by "
-              "N for a mean; target is (1 - s) at the label plus s / K everywhere.",
+              "N for a mean; target is (1 - s) at the label, shared with the other by weight, "
+              "plus s / K everywhere.",
        .internal = true,
-       .inputs = {{.name = "dloss", .doc = "gradient of loss, scalar"}, logits, label},
+       .inputs = {{.name = "dloss", .doc = "gradient of loss, scalar"},
+                  logits,
+                  label,
+                  other,
+                  weight},
        .outputs = {{.name = "dlogits", .doc = "[N, K]"}},
        .attributes = attributes,
        .infer = infer_cross_entropy_backward,

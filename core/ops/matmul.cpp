@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <numbers>
 
 #include "core/ops/families.h"
 #include "core/ops/rules.h"
@@ -13,6 +14,8 @@ using Types = std::vector<TensorType>;
 
 /// What must hold of x and the attributes before there is a weight.
 void check_linear(const InferContext& context) {
+  const double deviation = context.attributes.real("init_std");
+  if (deviation < 0) context.fail(fmt::format("init_std is {}, expected at least 0", deviation));
   rules::require_float(context, 0);
   if (context.input(0).rank() != 2) {
     context.fail(fmt::format("{}, linear expects [N, K]; flatten comes first",
@@ -44,7 +47,11 @@ std::optional<StateRule> state_linear(const InferContext& context, size_t k) {
   const int64_t features = context.attributes.integer("features");
   const double bound = 1 / std::sqrt(static_cast<double>(x.shape[1]));
   const Initialiser initialiser{Initialiser::Kind::uniform, -bound, bound};
-  if (k == 1) return StateRule{{x.dtype, {features, x.shape[1]}}, initialiser};
+  if (k == 1) {
+    const double deviation = context.attributes.real("init_std");
+    const double wide = deviation > 0 ? deviation * std::numbers::sqrt3 : bound;
+    return StateRule{{x.dtype, {features, x.shape[1]}}, {initialiser.kind, -wide, wide}};
+  }
   if (!context.attributes.flag("bias")) return std::nullopt;
   return StateRule{{x.dtype, {features}}, initialiser};
 }
@@ -110,7 +117,9 @@ std::vector<OpSchema> matmul_ops() {
                    .optional = true}},
        .outputs = {{.name = "y", .doc = "[N, features]"}},
        .attributes = {{"features", AttributeKind::integer, std::nullopt, "outputs a sample"},
-                      {"bias", AttributeKind::boolean, true, "adds b"}},
+                      {"bias", AttributeKind::boolean, true, "adds b"},
+                      {"init_std", AttributeKind::real, 0.0,
+                       "standard deviation of w at the start; 0: PyTorch's default"}},
        .infer = infer_linear,
        .state = state_linear,
        .gradient = gradient_linear,

@@ -72,9 +72,10 @@ Graph make_step(Graph forward, const TrainingSpec& training);
 /// `followed`: values kept besides results and updates; replaced by their ids in what is returned.
 Graph simplify(const Graph& graph, std::span<ValueId> followed = {});
 
-/// Where the step needs most memory, a relu(batch_norm(x)) that waits for a later reader is not
-/// kept: batch_norm_apply and relu run again right before that reader (Chen et al., 2016, arXiv
-/// 1604.06174). Done only as far as it lowers the peak, given what the target fuses.
+/// Where the step needs most memory, an activation of batch_norm(x) that waits for a later reader
+/// is not kept: batch_norm_apply and the activation run again right before that reader (Chen et
+/// al., 2016, arXiv 1604.06174). Done only as far as it lowers the peak, given what the target
+/// fuses; for the gradient of gelu wherever the target fuses the two.
 Graph recompute(const Graph& graph, const Target& target);
 
 /// Chains that the target runs as one node -> fusion nodes with a body graph. Inputs: what the

@@ -1,6 +1,7 @@
 // recompute: a step -> one that keeps less. What is cheap to make again (op_schema: remade_by),
 // read before the time of most bytes and after it but not then, is dropped in between and made
-// again right before its later reader, from what is there at that time (Chen et al., 2016).
+// again right before its later reader, from what is there at that time (Chen et al., 2016). The
+// gradient of gelu, which needs gelu's input, always has a batch_norm made again for it.
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -204,31 +205,65 @@ Drops choose(const Profile& profile) {
   return drops;
 }
 
+/// Adds the node that makes output 0 of `node` again and returns that; `made` is looked at first.
+ValueId add_again(const Node& node, const std::map<ValueId, ValueId>& made, Rewriter& rewriter) {
+  std::vector<ValueId> inputs;
+  for (const ValueId input : inputs_again(node)) {
+    const auto found = made.find(input);
+    if (found != made.end()) {
+      inputs.push_back(found->second);
+    } else {
+      inputs.push_back(input.valid() ? rewriter.map(input) : input);
+    }
+  }
+  const OpSchema& remade_by = op(node.op->remade_by);
+  Attributes attributes;
+  for (const AttributeSchema& attribute : remade_by.attributes) {
+    attributes.set(std::string(attribute.name), *node.attributes.find(attribute.name));
+  }
+  Graph& graph = rewriter.graph();
+  return graph.output(graph.add_node(remade_by, std::move(attributes), std::move(inputs),
+                                     node.path + "/recompute", node.where));
+}
+
 /// Adds the nodes that make the value again.
 void make_again(const Graph& from, ValueId value, const Recipe& recipe, Rewriter& rewriter) {
-  std::map<ValueId, ValueId> again;
+  std::map<ValueId, ValueId> made;
   for (const NodeId id : recipe.nodes) {
-    const Node& node = from.node(id);
-    std::vector<ValueId> inputs;
-    for (const ValueId input : inputs_again(node)) {
-      const auto made = again.find(input);
-      inputs.push_back(made != again.end() ? made->second : rewriter.map(input));
-    }
-    const OpSchema& remade_by = op(node.op->remade_by);
-    Attributes attributes;
-    for (const AttributeSchema& attribute : remade_by.attributes) {
-      attributes.set(std::string(attribute.name), *node.attributes.find(attribute.name));
-    }
-    const NodeId made = rewriter.graph().add_node(
-        remade_by, std::move(attributes), std::move(inputs), node.path + "/recompute", node.where);
-    again[from.output(id)] = rewriter.graph().output(made);
+    made[from.output(id)] = add_again(from.node(id), made, rewriter);
   }
-  rewriter.set(value, again.at(value));
+  rewriter.set(value, made.at(value));
+}
+
+/// Where gelu_backward reads what a batch_norm made, it reads a batch_norm_apply of its own, if the
+/// target runs the two as one: so no value waits for it but the norm's input, which waits anyway.
+Graph renormalise(const Graph& graph, const Target& target) {
+  const bool pays = std::ranges::any_of(target.fusions, [](const FusionPattern& pattern) {
+    return pattern.ops.size() > 1 && pattern.ops[0] == "batch_norm_apply" &&
+           pattern.ops[1] == "gelu_backward";
+  });
+  Rewriter rewriter(graph);
+  for (int32_t n = 0; n < static_cast<int32_t>(graph.nodes().size()); ++n) {
+    const Node& node = graph.node({n});
+    const ValueId x = node.op->name == "gelu_backward" ? node.inputs[1] : ValueId();
+    if (!pays || !x.valid() || graph.is_leaf(x)) {
+      rewriter.copy({n});
+      continue;
+    }
+    const Node& norm = graph.node(graph.value(x).producer);
+    const bool made_by_norm = norm.op->name == "batch_norm" && graph.value(x).output == 0;
+    const ValueId kept = rewriter.map(x);
+    if (made_by_norm) rewriter.set(x, add_again(norm, {}, rewriter));
+    rewriter.copy({n});
+    rewriter.set(x, kept);
+  }
+  return rewriter.finish();
 }
 
 }  // namespace
 
-Graph recompute(const Graph& graph, const Target& target) {
+Graph recompute(const Graph& step, const Target& target) {
+  const Graph graph = renormalise(step, target);
   const Profile profile(graph, target);
   const Drops drops = choose(profile);
   std::multimap<int32_t, ValueId> due;  // by the time before which the value is made again

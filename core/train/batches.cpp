@@ -28,11 +28,13 @@ const TensorType& result_type(const Graph& graph, std::string_view name) {
 /// A feed program at one batch size.
 struct Batches::Feed {
   const Graph& graph;
+  const Graph& step;
   int64_t batch = 0;
   std::unique_ptr<Executable> program;
 
   Feed(const SidePrograms& side, const Backend& backend)
       : graph(side.feed.graph),
+        step(side.step.graph),
         batch(side.graphs.batch),
         // One thread: the others belong to the step that runs meanwhile.
         program(backend.compile(side.feed.graph, side.feed.plan, {.threads = 1})) {}
@@ -48,10 +50,23 @@ struct Batches::Slot {
       : index(feed.batch * size_of(DType::i32)),
         images(result_type(feed.graph, "images").bytes()),
         label(result_type(feed.graph, "label").bytes()) {
-    for (const Leaf& leaf : feed.graph.leaves()) {
-      if (leaf.kind != LeafKind::choice) continue;
-      choices.emplace(leaf.name, AlignedBuffer(feed.graph.type(leaf.value).bytes()));
+    for (const Graph* graph : {&feed.graph, &feed.step}) {
+      for (const Leaf& leaf : graph->leaves()) {
+        if (leaf.kind != LeafKind::choice) continue;
+        choices.emplace(leaf.name, AlignedBuffer(graph->type(leaf.value).bytes()));
+      }
     }
+  }
+
+  /// The rows of these samples, of all that were drawn for a leaf.
+  Binding take(const Graph& graph, const Leaf& leaf, const std::vector<int32_t>& all,
+               std::span<const int32_t> samples) {
+    const auto width = static_cast<int64_t>(leaf.choice.bounds.size());
+    auto* to = reinterpret_cast<int32_t*>(choices.at(leaf.name).data());
+    for (const int32_t sample : samples) {
+      to = std::copy_n(all.begin() + int64_t{sample} * width, width, to);
+    }
+    return {leaf.name, {graph.type(leaf.value), choices.at(leaf.name).data()}};
   }
 };
 
@@ -99,13 +114,19 @@ void Batches::start(int64_t epoch, int64_t steps) {
     order_.resize(static_cast<size_t>(count));
     std::iota(order_.begin(), order_.end(), 0);
   }
-  for (const Leaf& leaf : full_->graph.leaves()) {
-    if (leaf.kind != LeafKind::choice) continue;
-    choices_[leaf.name] = draw_choices(source_.seed, leaf.name, epoch, count, leaf.choice);
-  }
+  draw(full_->graph, epoch);
+  draw(full_->step, epoch);
   prefetcher_ = std::make_unique<Prefetcher<Slot>>(
       steps, [this] { return Slot(*full_); },
       [this](int64_t step, Slot& slot) { fill(step, slot); });
+}
+
+void Batches::draw(const Graph& graph, int64_t epoch) {
+  for (const Leaf& leaf : graph.leaves()) {
+    if (leaf.kind != LeafKind::choice) continue;
+    const int64_t count = source_.data->info.count;
+    choices_[leaf.name] = draw_choices(source_.seed, leaf.name, epoch, count, leaf.choice);
+  }
 }
 
 void Batches::fill(int64_t step, Slot& slot) {
@@ -121,14 +142,7 @@ void Batches::fill(int64_t step, Slot& slot) {
   for (const Leaf& leaf : feed.graph.leaves()) {
     const TensorType& type = feed.graph.type(leaf.value);
     if (leaf.kind == LeafKind::choice) {
-      const size_t width = leaf.choice.bounds.size();
-      const std::vector<int32_t>& all = choices_.at(leaf.name);
-      auto* to = reinterpret_cast<int32_t*>(slot.choices.at(leaf.name).data());
-      for (const int32_t sample : index) {
-        to = std::copy_n(all.begin() + static_cast<int64_t>(sample) * static_cast<int64_t>(width),
-                         width, to);
-      }
-      inputs.push_back({leaf.name, {type, slot.choices.at(leaf.name).data()}});
+      inputs.push_back(slot.take(feed.graph, leaf, choices_.at(leaf.name), index));
     } else if (leaf.name == "samples") {
       inputs.push_back({leaf.name, samples_});
     } else if (leaf.name == "labels") {
@@ -141,6 +155,10 @@ void Batches::fill(int64_t step, Slot& slot) {
   slot.batch = {.size = feed.batch,
                 .images = {result_type(feed.graph, "images"), slot.images.data()},
                 .label = {result_type(feed.graph, "label"), slot.label.data()}};
+  for (const Leaf& leaf : feed.step.leaves()) {
+    if (leaf.kind != LeafKind::choice) continue;
+    slot.batch.choices.push_back(slot.take(feed.step, leaf, choices_.at(leaf.name), index));
+  }
   const std::vector<Binding> results = {{"images", slot.batch.images}, {"label", slot.batch.label}};
   feed.program->run(inputs, results, *store_);
 }

@@ -20,6 +20,7 @@ struct Batch {
   int64_t size = 0;
   TensorView images;
   TensorView label;
+  std::vector<Binding> choices;  ///< of the step's choice leaves
 };
 
 class Batches {
@@ -56,6 +57,7 @@ class Batches {
   std::unique_ptr<StateStore> store_;  ///< the arena of the feed programs
   std::unique_ptr<Feed> full_, rest_;
   std::vector<int32_t> order_;
+  void draw(const Graph& graph, int64_t epoch);
   std::map<std::string, std::vector<int32_t>> choices_;  ///< of the epoch, by leaf
   std::unique_ptr<Prefetcher<Slot>> prefetcher_;
 };

@@ -50,12 +50,12 @@ class Run {
     {
       const Timer timer(record_.clocks.preprocessing);
       train_->batches.prepare(options_.threads);
+      train_->create_states(*store_);
     }
     if (test_) {
       const Timer timer(record_.clocks.validation);
       test_->batches.prepare(options_.threads);
     }
-    train_->create_states(*store_);
     if (test_) test_->create_states(*store_);
     restore();
     while (!record_.finished()) {

@@ -54,6 +54,25 @@ std::vector<MetricInfo> SideRun::describe_metrics() const {
   return out;
 }
 
+void SideRun::start_values(const Leaf& leaf, const TensorView& values) const {
+  initialise(source_.seed, leaf.name, leaf.initialiser, values.type, values.data);
+  for (size_t k = 0; k < graphs().starts.size(); ++k) {
+    const StartSpec& spec = graphs().starts[k];
+    if (spec.state != leaf.name) continue;
+    const auto& [graph, plan] = source_.full.starts[k];
+    const auto program = source_.backend.compile(graph, plan, {.threads = source_.options.threads});
+    const std::unique_ptr<StateStore> none = source_.backend.make_store();
+    const TensorType& raw = graph.type(graph.find_leaf("source")->value);
+    const TensorType& made = graph.type(graph.results().front().value);
+    const AlignedBuffer samples(made.bytes());
+    const Binding input{"source", {raw, const_cast<uint8_t*>(source_.data->images.data())}};
+    const Binding result{"samples", {made, samples.data()}};
+    program->run(std::span(&input, 1), std::span(&result, 1), *none);
+    spec.op->start(spec.attributes, made, reinterpret_cast<const float*>(samples.data()),
+                   values.type, values.as<float>());
+  }
+}
+
 void SideRun::create_states(StateStore& store) const {
   const Graph& graph = source_.full.step.graph;
   for (const Leaf& leaf : graph.leaves()) {
@@ -63,7 +82,7 @@ void SideRun::create_states(StateStore& store) const {
     if (leaf.initialiser.kind == Initialiser::Kind::copy) {
       store.read(leaf.initialiser.of, {type, start.data()});
     } else {
-      initialise(source_.seed, leaf.name, leaf.initialiser, type, start.data());
+      start_values(leaf, {type, start.data()});
     }
     store.create(leaf.name, type);
     store.write(leaf.name, {type, start.data()});
@@ -83,7 +102,7 @@ bool SideRun::step(const ScheduleTime& time, StateStore& store) {
   const Graph& graph = now.side->step.graph;
   const std::vector<ScheduleSpec>& schedules = graphs().schedules;
   std::vector<float> scalars(schedules.size());
-  std::vector<Binding> inputs, results;
+  std::vector<Binding> inputs = batch.choices, results;
   for (const Leaf& leaf : graph.leaves()) {
     if (leaf.kind != LeafKind::input) continue;
     if (leaf.name == "images") {

@@ -29,7 +29,8 @@ class SideRun {
 
   const SideGraphs& graphs() const { return source_.full.graphs; }
   const std::vector<MetricInfo>& metric_infos() const { return infos_; }
-  /// Makes the states that the store does not have, with their start values.
+  /// Makes the states that the store does not have, with their start values; those that follow from
+  /// samples are worked out here.
   void create_states(StateStore& store) const;
 
   /// Starts an epoch (counts from 0): its batches, its metrics.
@@ -60,6 +61,7 @@ class SideRun {
   };
   Step compile(const SidePrograms& side) const;
   std::vector<MetricInfo> describe_metrics() const;
+  void start_values(const Leaf& leaf, const TensorView& values) const;
 
   Source source_;
   std::vector<MetricInfo> infos_;

@@ -1,0 +1,140 @@
+// norm_backward: the gradient of normalisation with that of the activation and the pooling after
+// it: one pass for the sums and one for all the rest.
+#pragma once
+
+#include "backends/onednn/norm_operands.h"
+#include "backends/onednn/pool.h"
+#include "backends/onednn/tiles.h"
+
+namespace expgraph::onednn {
+
+/// Where the operands are of a chain of gradients: [activation], [max_pool_backward], batch_norm_backward.
+struct Backward {
+  int dy = 0, y = -1, index = -1, x = 1, scale = -1, bias = -1, mean = 3, inverse_std = 4;
+  int dx = 0, dscale = 1, dbias = 2;
+  std::optional<PoolShape> pool;  ///< of a part
+  Activation activation;
+  int64_t splits = 1;
+};
+
+class BackwardKernel {
+ public:
+  BackwardKernel(const Backward& backward, const TensorType& x, int threads)
+      : b_(backward),
+        map_(part_of(x, backward.splits)),
+        space_(map_),
+        partials_(map_.c, 2, threads),
+        threads_(threads),
+        parameters_(map_.c, scratch_),
+        totals_(map_.c, scratch_) {
+    partials_at_ = scratch_.add(partials_.bytes());
+  }
+  int64_t scratch_bytes() const { return scratch_.bytes(); }
+
+  void operator()(const KernelArgs& args) const {
+    double* dscale = totals_.zeroed(args, 0);
+    double* dbias = totals_.zeroed(args, 1);
+    for (int64_t part = 0; part < b_.splits; ++part) run_part(args, part, dscale, dbias);
+    for (int64_t c = 0; c < map_.c; ++c) {
+      if (float* to = output_at(args, b_.dscale)) to[c] = static_cast<float>(dscale[c]);
+      if (float* to = output_at(args, b_.dbias)) to[c] = static_cast<float>(dbias[c]);
+    }
+  }
+
+ private:
+  /// dx = scale * inverse_std * (g - mean(g) - z * mean(g * z)), z = (x - mean) * inverse_std.
+  /// Adds to the gradients of scale and bias.
+  void run_part(const KernelArgs& args, int64_t part, double* dscales, double* dbiases) const {
+    const float* mean = input_at(args, b_.mean) + part * map_.c;
+    const float* inverse_stds = input_at(args, b_.inverse_std) + part * map_.c;
+    const float* scale = input_at(args, b_.scale);
+    float* a = parameters_.of(args, 0);
+    float* b = parameters_.of(args, 1);
+    float* c0 = parameters_.of(args, 2);
+    float* bias = parameters_.zeroed(args, 3);
+    for (int64_t c = 0; c < map_.c; ++c) a[c] = (scale ? scale[c] : 1) * inverse_stds[c];
+    if (const float* given = input_at(args, b_.bias)) std::copy_n(given, map_.c, bias);
+    Partials sums = partials_;
+    sums.place(args.scratch + partials_at_);
+    for_tiles(args, part, {nullptr, nullptr, b_.activation, a, bias},
+              [&](int thread, const At& at) {
+                if (b_.pool)
+                  add_window_gradient_sums(at.g, at.index, at.x, b_.pool->row(), map_.c, mean,
+                                           sums.of(thread, 0), sums.of(thread, 1));
+                else
+                  add_gradient_sums(at.g, at.x, at.pixels, map_.c, mean, sums.of(thread, 0),
+                                    sums.of(thread, 1));
+              });
+    const double count = static_cast<double>(map_.pixels());
+    for (int64_t c = 0; c < map_.c; ++c) {
+      const double inverse_std = inverse_stds[c];
+      const double dbias = sums.total(0, c), dscale = sums.total(1, c) * inverse_std;
+      const double factor = (scale ? double(scale[c]) : 1) * inverse_std;
+      b[c] = static_cast<float>(-factor * inverse_std * dscale / count);
+      c0[c] = static_cast<float>(-factor * dbias / count);
+      dscales[c] += dscale;
+      dbiases[c] += dbias;
+    }
+    if (output_at(args, b_.dx) == nullptr) return;
+    const NormGradient norm{a, mean, b, c0};
+    for_tiles(args, part, {nullptr, nullptr, b_.activation, a, bias}, [&](int, const At& at) {
+      if (b_.pool)
+        apply_window_gradient(at.g, at.index, at.x, at.dx, b_.pool->row(), map_.c, norm);
+      else
+        apply_gradient(at.g, at.x, at.dx, at.pixels, map_.c, norm);
+    });
+  }
+
+  /// One tile of every operand; with pooling, a row of windows.
+  struct At {
+    Gradient g;
+    PoolIndex index;
+    const float* x;
+    float* dx;
+    int64_t pixels;
+  };
+
+  /// `g` is what reaches each tile, but for its pointers.
+  template <typename Body>
+  void for_tiles(const KernelArgs& args, int64_t part, Gradient g, const Body& body) const {
+    const float* dy = input_at(args, b_.dy);
+    const float* y = input_at(args, b_.y);
+    const float* x = input_at(args, b_.x);
+    float* dx = output_at(args, b_.dx);
+    const auto from = [](auto* data, int64_t element) { return data ? data + element : nullptr; };
+    const auto reaching = [&](int64_t element) {
+      Gradient here = g;
+      here.dy = dy + element;
+      here.y = from(y, element);
+      return here;
+    };
+    if (!b_.pool) {
+      space_.for_each(threads_, [&](int thread, int64_t pixel, int64_t count) {
+        const int64_t at = (part * map_.pixels() + pixel) * map_.c;
+        body(thread, At{reaching(at), {}, x + at, from(dx, at), count});
+      });
+      return;
+    }
+    const PoolShape& pool = *b_.pool;
+    const TensorView& index = args.inputs[static_cast<size_t>(b_.index)];
+    const int64_t rows = map_.n * pool.y.h;
+    parallel(threads_, rows, 1, [&](int thread, int64_t begin, int64_t end) {
+      for (int64_t row = part * rows + begin; row < part * rows + end; ++row) {
+        const int64_t place = row * pool.y.w * map_.c, at = place * pool.window.places();
+        body(thread, At{reaching(place), index_at(index, place), x + at, from(dx, at), 0});
+      }
+    });
+  }
+
+  Backward b_;
+  Map map_;  // of a part
+  TileSpace space_;
+  Partials partials_;
+  int threads_;
+  ScratchPlan scratch_;
+  PerChannel<float, 4> parameters_;
+  PerChannel<double, 2> totals_;
+  int64_t partials_at_ = 0;
+};
+
+}  // namespace expgraph::onednn
