@@ -328,10 +328,8 @@ class SideBuilder {
       if (op_of(before).role != OpRole::cache) value = builder.graph().output(builder.add(before));
       builder.define(before, "", value);
     }
-    TensorType all = builder.graph().type(value);
-    all.shape[0] = data.count;
     try {
-      const TensorType* types[] = {&all, &out_.forward.type(leaf->value)};
+      const TensorType* types[] = {&builder.graph().type(value), &out_.forward.type(leaf->value)};
       start.op->infer({*start.op, types, start.attributes});
     } catch (const Error& error) {
       throw located(error, node);

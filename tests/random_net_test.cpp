@@ -31,7 +31,7 @@ class Draw {
   explicit Draw(uint32_t seed) : random_(seed) {}
 
   Net net() {
-    const int64_t batch = pick({2, 3, 5});
+    const int64_t batch = pick({2, 3, 4, 5});
     maps_ = {net_.graph.add_input(
         "images", {DType::f32, {batch, pick({1, 3, 4}), pick({4, 5, 8}), pick({4, 7, 8})}})};
     const ValueId label = net_.graph.add_input("label", {DType::i32, {batch}});
@@ -84,19 +84,33 @@ class Draw {
       case 0:
         return convolution();
       case 1:
-        return maps_.push_back(add("relu", {add("batch_norm", {x}, {})}, {}));
+        return maps_.push_back(activation(normalisation(x)));
       case 2:
-        return maps_.push_back(add("relu", {x}, {}));
+        return maps_.push_back(activation(x));
       case 3:
         return maps_.push_back(
             add("scale", {x}, {{"factor", static_cast<double>(pick({-1, 1, 2})) / 2}}));
       case 4:
-        return maps_.push_back(add("batch_norm", {x}, {}));
+        return maps_.push_back(normalisation(x));
       case 5:
         return pool(x);
       default:
         return join(x);
     }
+  }
+
+  ValueId activation(ValueId x) {
+    const int64_t kind = pick({0, 0, 1, 2});
+    if (kind == 1) return add("celu", {x}, {{"alpha", coin() ? 0.25 : 1.0}});
+    return add(kind == 0 ? "relu" : "gelu", {x}, {});
+  }
+
+  ValueId normalisation(ValueId x) {
+    const Shape& map = shape(x);
+    const bool halves = map[0] % 2 == 0 && map[2] * map[3] >= 8 && coin();
+    return add("batch_norm", {x},
+               {{"affine", std::string(coin() ? "both" : coin() ? "bias" : "none")},
+                {"splits", halves ? int64_t{2} : int64_t{1}}});
   }
 
   void pool(ValueId x) {

@@ -151,6 +151,20 @@ TEST_CASE("whitening filters: 3x3 patches without negatives, 2x3 of one channel"
   check_whitening({.images = {5, 8, 8, 1}, .filters = {6, 1, 2, 3}, .count = 4, .epsilon = 0.5});
 }
 
+TEST_CASE("whitening looks at all images where there are fewer than it asks for") {
+  std::vector<float> x(3 * 4 * 4), all(8), more(8);
+  initialise(2, "x", {Initialiser::Kind::normal, 0, 1}, {DType::f32, {3, 4, 4, 1}}, x.data());
+  for (auto [count, filters] : {std::pair(3, &all), std::pair(9, &more)}) {
+    Attributes attributes;
+    attributes.set("parameter", std::string("w"));
+    attributes.set("images", int64_t{count});
+    op("whiten").start(complete_attributes(op("whiten"), attributes), {DType::f32, {3, 4, 4, 1}},
+                       x.data(), {DType::f32, {2, 1, 1, 2}}, filters->data());
+  }
+  CHECK(all[0] != 0);
+  CHECK(all == more);
+}
+
 TEST_CASE("a run starts with the filters of its normalised images, and keeps them when frozen") {
   const FlatSpec spec = expand_text(kWhitened, "whitened.yaml", ".", {}, op_names());
   const Backend& backend = load_backend("reference");

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <Eigen/Dense>
+#include <algorithm>
 #include <cmath>
 
 #include "core/ops/families.h"
@@ -22,12 +23,8 @@ std::vector<TensorType> infer_whiten(const InferContext& context) {
   rules::require_at_least(context, "images", 1);
   const double epsilon = context.attributes.real("epsilon");
   if (epsilon <= 0) context.fail(fmt::format("epsilon is {}, expected more than 0", epsilon));
-  const Shape& x = context.input(0).shape;
-  const int64_t images = context.attributes.integer("images");
-  if (images > x[0]) {
-    context.fail(fmt::format("images is {}, the data set has {} samples", images, x[0]));
-  }
   if (!context.has(1)) return {};
+  const Shape& x = context.input(0).shape;
   const Shape& filters = context.input(1).shape;
   const std::string text = context.input(1).str();
   if (filters.size() != 4 || context.input(1).dtype != DType::f32) {
@@ -71,8 +68,9 @@ void whiten(const Attributes& attributes, const TensorType& samples, const float
             const TensorType& parameter, float* values) {
   const Shape& filters = parameter.shape;
   const int64_t size = patch_size(filters);
+  const int64_t count = std::min(attributes.integer("images"), samples.shape[0]);
   const Eigen::SelfAdjointEigenSolver<Matrix> solver(
-      second_moments(samples.shape, attributes.integer("images"), x, filters));
+      second_moments(samples.shape, count, x, filters));
   EXPGRAPH_CHECK(solver.info() == Eigen::Success);
   for (int64_t m = 0; m < filters[0]; ++m) {
     const int64_t k = size - 1 - m % size;  // the solver's are in increasing order
@@ -100,7 +98,7 @@ std::vector<OpSchema> start_ops() {
        .attributes = {{"parameter", AttributeKind::text, std::nullopt,
                        "what starts so: net/whiten/w, by its path from the group of this node"},
                       {"images", AttributeKind::integer, int64_t{5000},
-                       "how many of the first ones are looked at"},
+                       "how many of the first ones are looked at, at most"},
                       {"epsilon", AttributeKind::real, 5e-4, "added to each eigenvalue"}},
        .infer = infer_whiten,
        .start = whiten,
