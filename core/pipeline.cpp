@@ -319,9 +319,9 @@ class SideBuilder {
     GraphBuilder builder(resolver_, "start", false);
     const DatasetInfo& data = out_.data;
     ValueId value = builder.graph().add_input(
-        "source", {DType::u8,
-                   {std::clamp(images, int64_t{1}, data.count), data.height, data.width,
-                    data.channels}});
+        "source",
+        {DType::u8,
+         {std::clamp(images, int64_t{1}, data.count), data.height, data.width, data.channels}});
     builder.define(dataset_, "", value);
     builder.define(dataset_, "image", value);
     for (const Instance& before : samples_before(instance)) {

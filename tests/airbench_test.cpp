@@ -74,7 +74,8 @@ TEST_CASE("airbench94: learning rate, lookahead and the frozen bias, in each of 
   }
 }
 
-TEST_CASE("airbench94: factors of the learning rate and the weight decay of each kind of parameter") {
+TEST_CASE(
+    "airbench94: factors of the learning rate and the weight decay of each kind of parameter") {
   const CompiledPipeline recipe = compiled("airbench", "airbench94");
   const Graph& graph = recipe.train.step.graph;
   const double decay = 0.0153 * 1024 / 11.5;

@@ -131,10 +131,9 @@ TEST_CASE("unwired parameters and statistics become states") {
   CHECK(linear.state("b")->type.str() == "f64[3]");
   const Unwired unbiased("linear", "f32[8,16]", with({{"features", int64_t{3}}, {"bias", false}}));
   CHECK_FALSE(unbiased.state("b").has_value());
-  const Unwired dirac("conv2d", "f32[8,4,5,5]",
-                      with({{"channels", int64_t{6}},
-                            {"kernel", int64_t{2}},
-                            {"init", std::string("dirac")}}));
+  const Unwired dirac(
+      "conv2d", "f32[8,4,5,5]",
+      with({{"channels", int64_t{6}}, {"kernel", int64_t{2}}, {"init", std::string("dirac")}}));
   CHECK(dirac.state("w")->initialiser == Initialiser{Kind::dirac, -0.25, 0.25});
   const Unwired head("linear", "f32[8,16]", with({{"features", int64_t{3}}, {"init_std", 2.0}}));
   CHECK(head.state("w")->initialiser.b == doctest::Approx(2 * std::sqrt(3)));

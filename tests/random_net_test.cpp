@@ -109,7 +109,9 @@ class Draw {
     const Shape& map = shape(x);
     const bool halves = map[0] % 2 == 0 && map[2] * map[3] >= 8 && coin();
     return add("batch_norm", {x},
-               {{"affine", std::string(coin() ? "both" : coin() ? "bias" : "none")},
+               {{"affine", std::string(coin()   ? "both"
+                                       : coin() ? "bias"
+                                                : "none")},
                 {"splits", halves ? int64_t{2} : int64_t{1}}});
   }
 

@@ -1,4 +1,5 @@
-// start: whitening filters against an eigen decomposition of the test's own, and as a run sets them.
+// start: whitening filters against an eigen decomposition of the test's own, and as a run sets
+// them.
 #include <doctest/doctest.h>
 
 #include <algorithm>

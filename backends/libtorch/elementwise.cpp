@@ -1,4 +1,4 @@
-// elementwise: relu, its gradient, add, scale, scale_by and constant.
+// elementwise: activations, their gradients, add, scale, scale_by and constant.
 #include "backends/libtorch/kernels.h"
 
 namespace expgraph::libtorch {
@@ -14,6 +14,28 @@ Kernel make_relu_backward(const MakerContext&) {
   return [](std::span<const at::Tensor> in) -> Tensors {
     return {at::threshold_backward(in[0], in[1], 0)};
   };
+}
+
+Kernel make_celu(const MakerContext& context) {
+  return [alpha = context.node.attributes.real("alpha")](
+             std::span<const at::Tensor> in) -> Tensors { return {at::celu(in[0], alpha)}; };
+}
+
+/// dx = y > 0 ? dy : dy * (y / alpha + 1).
+Kernel make_celu_backward(const MakerContext& context) {
+  return
+      [alpha = context.node.attributes.real("alpha")](std::span<const at::Tensor> in) -> Tensors {
+        return {at::where(in[1].gt(0), in[0], in[0] * (in[1] / alpha + 1))};
+      };
+}
+
+Kernel make_gelu(const MakerContext&) {
+  return [](std::span<const at::Tensor> in) -> Tensors { return {at::gelu(in[0])}; };
+}
+
+Kernel make_gelu_backward(const MakerContext&) {
+  return
+      [](std::span<const at::Tensor> in) -> Tensors { return {at::gelu_backward(in[0], in[1])}; };
 }
 
 Kernel make_add(const MakerContext&) {
@@ -42,8 +64,11 @@ Kernel make_constant(const MakerContext& context) {
 }
 
 constexpr Maker kMakers[] = {
-    {"relu", make_relu},   {"relu_backward", make_relu_backward}, {"add", make_add},
-    {"scale", make_scale}, {"scale_by", make_scale_by},           {"constant", make_constant},
+    {"celu", make_celu},         {"celu_backward", make_celu_backward},
+    {"gelu", make_gelu},         {"gelu_backward", make_gelu_backward},
+    {"relu", make_relu},         {"relu_backward", make_relu_backward},
+    {"add", make_add},           {"scale", make_scale},
+    {"scale_by", make_scale_by}, {"constant", make_constant},
 };
 
 }  // namespace

@@ -46,6 +46,7 @@ struct Maker {
   bool elementwise_update = false;
 };
 
+std::span<const Maker> augment_makers();
 std::span<const Maker> adaptive_makers();
 std::span<const Maker> average_makers();
 std::span<const Maker> conv_makers();

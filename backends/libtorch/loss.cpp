@@ -13,8 +13,22 @@ struct Reduction {
   bool mean;
 };
 
+/// Classes' weights of each sample [N, K]: a label's, or those of two labels that share it.
+at::Tensor shared_labels(const at::Tensor& logits, const at::Tensor& label, const at::Tensor& other,
+                         const at::Tensor& weight) {
+  const at::Tensor classes = at::arange(logits.size(1), label.options()).unsqueeze(0);
+  const at::Tensor part = (weight.to(logits.scalar_type()) / 65536).unsqueeze(1);
+  return label.unsqueeze(1).eq(classes) * part + other.unsqueeze(1).eq(classes) * (1 - part);
+}
+
 Kernel make_cross_entropy(const MakerContext& context) {
-  return [r = Reduction(context.node.attributes)](std::span<const at::Tensor> in) -> Tensors {
+  const bool mixed = context.has(2);
+  return [r = Reduction(context.node.attributes),
+          mixed](std::span<const at::Tensor> in) -> Tensors {
+    if (mixed)
+      return {at::cross_entropy_loss(in[0], shared_labels(in[0], in[1], in[2], in[3]), std::nullopt,
+                                     r.mean ? at::Reduction::Mean : at::Reduction::Sum,
+                                     /*ignore_index=*/-100, r.smoothing)};
     return {at::cross_entropy_loss(in[0], in[1].to(at::kLong), std::nullopt,
                                    r.mean ? at::Reduction::Mean : at::Reduction::Sum,
                                    /*ignore_index=*/-100, r.smoothing)};
@@ -24,12 +38,15 @@ Kernel make_cross_entropy(const MakerContext& context) {
 /// dlogits = dloss * (softmax - (1 - s) * onehot - s / classes), over n for the mean.
 Kernel make_cross_entropy_backward(const MakerContext& context) {
   const TensorType& logits = context.input(1);
-  return [r = Reduction(context.node.attributes),
-          n = logits.shape[0]](std::span<const at::Tensor> in) -> Tensors {
+  return [r = Reduction(context.node.attributes), n = logits.shape[0],
+          mixed = context.has(3)](std::span<const at::Tensor> in) -> Tensors {
     const at::Tensor labels = in[2].to(at::kLong).unsqueeze(1);
     at::Tensor gradient = at::softmax(in[1], 1, in[0].scalar_type());
     const at::Tensor target = at::full_like(labels, r.smoothing - 1, gradient.options());
-    gradient.scatter_add_(1, labels, target);
+    if (mixed)
+      gradient.sub_(shared_labels(in[1], in[2], in[3], in[4]), 1 - r.smoothing);
+    else
+      gradient.scatter_add_(1, labels, target);
     if (r.smoothing != 0) gradient.sub_(r.smoothing / double(in[1].size(1)));
     gradient.mul_(r.mean ? in[0] / double(n) : in[0]);
     return {gradient.to(in[1].scalar_type())};
@@ -43,8 +60,8 @@ Kernel make_correct(const MakerContext& context) {
     const at::Tensor labels = in[1].to(at::kLong).unsqueeze(1);
     const at::Tensor classes = at::arange(in[0].size(1), labels.options());
     const at::Tensor own = in[0].gather(1, labels);
-    const at::Tensor label_first = own.gt(in[0]).logical_or_(
-        own.eq(in[0]).logical_and_(labels.le(classes)));
+    const at::Tensor label_first =
+        own.gt(in[0]).logical_or_(own.eq(in[0]).logical_and_(labels.le(classes)));
     const at::Tensor before = label_first.logical_not_().logical_and_(labels.ne(classes)).sum(1);
     return {before.lt(k).sum().to(scalar_type(type.dtype))};
   };

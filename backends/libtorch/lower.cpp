@@ -9,17 +9,16 @@ namespace expgraph::libtorch {
 
 const Maker* find_maker(std::string_view op) {
   for (const auto family :
-       {adaptive_makers, average_makers, conv_makers, data_makers, elementwise_makers,
-        fusion_makers, loss_makers, matmul_makers, norm_makers, pool_makers, reduce_makers,
-        shape_makers, update_makers}) {
+       {adaptive_makers, augment_makers, average_makers, conv_makers, data_makers,
+        elementwise_makers, fusion_makers, loss_makers, matmul_makers, norm_makers, pool_makers,
+        reduce_makers, shape_makers, update_makers}) {
     const auto found = std::ranges::find(family(), op, &Maker::op);
     if (found != family().end()) return &*found;
   }
   return nullptr;
 }
 
-Kernel make_kernel(const Graph& graph, const Node& node, const MemoryPlan* plan,
-                   const Uses& uses) {
+Kernel make_kernel(const Graph& graph, const Node& node, const MemoryPlan* plan, const Uses& uses) {
   const Device& where = device();
   MakerContext context{graph, node, where.at, plan};
   for (const ValueId output : node.outputs) {

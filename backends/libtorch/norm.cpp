@@ -5,11 +5,32 @@ namespace expgraph::libtorch {
 
 namespace {
 
+/// Each part of the batch on its own; the running statistics move by the mean of the parts'.
+Kernel make_ghost(double epsilon, double momentum, int64_t splits) {
+  return [=](std::span<const at::Tensor> in) -> Tensors {
+    Tensors ys, means, deviations;
+    at::Tensor running_mean = in[3] * (1 - momentum), running_var = in[4] * (1 - momentum);
+    for (const at::Tensor& part : in[0].chunk(splits)) {
+      const at::Tensor mean = in[3].clone(), var = in[4].clone();
+      auto [y, part_mean, inverse_std] =
+          at::native_batch_norm(part, in[1], in[2], mean, var, true, 1, epsilon);
+      running_mean.add_(mean, momentum / double(splits));
+      running_var.add_(var, momentum / double(splits));
+      ys.push_back(std::move(y));
+      means.push_back(std::move(part_mean));
+      deviations.push_back(std::move(inverse_std));
+    }
+    return {at::cat(ys), at::cat(means), at::cat(deviations), running_mean, running_var};
+  };
+}
+
 Kernel make_batch_norm(const MakerContext& context) {
   const double epsilon = context.node.attributes.real("epsilon");
   const double momentum = context.node.attributes.real("momentum");
   // ATen moves the running statistics where they lie.
   const bool over_mean = context.over(3, 3), over_var = context.over(4, 4);
+  const int64_t splits = context.node.attributes.integer("splits");
+  if (splits > 1) return make_ghost(epsilon, momentum, splits);
   return [=](std::span<const at::Tensor> in) -> Tensors {
     const at::Tensor running_mean = over_mean ? in[3] : in[3].clone();
     const at::Tensor running_var = over_var ? in[4] : in[4].clone();
@@ -31,18 +52,36 @@ Kernel make_inference(const MakerContext& context) {
   };
 }
 
-Kernel make_apply(const MakerContext&) {
-  return [](std::span<const at::Tensor> in) -> Tensors {
-    return {normalised(in[0], in[1], in[2], in[3], in[4].pow(-2), 0)};
+Kernel make_apply(const MakerContext& context) {
+  const int64_t splits = context.input(3).shape[0] / context.input(0).shape[1];
+  return [splits](std::span<const at::Tensor> in) -> Tensors {
+    if (splits == 1) return {normalised(in[0], in[1], in[2], in[3], in[4].pow(-2), 0)};
+    const Tensors x = in[0].chunk(splits), mean = in[3].chunk(splits),
+                  inverse_std = in[4].chunk(splits);
+    Tensors ys;
+    for (size_t k = 0; k < x.size(); ++k)
+      ys.push_back(normalised(x[k], in[1], in[2], mean[k], inverse_std[k].pow(-2), 0));
+    return {at::cat(ys)};
   };
 }
 
 Kernel make_backward(const MakerContext& context) {
   const std::array<bool, 3> wanted{context.read(0), context.read(1), context.read(2)};
-  return [wanted](std::span<const at::Tensor> in) -> Tensors {
-    auto [dx, dscale, dbias] = at::native_batch_norm_backward(
-        in[0], in[1], in[2], std::nullopt, std::nullopt, in[3], in[4], true, 0, wanted);
-    return {std::move(dx), std::move(dscale), std::move(dbias)};
+  const int64_t splits = context.input(3).shape[0] / context.input(1).shape[1];
+  return [wanted, splits](std::span<const at::Tensor> in) -> Tensors {
+    const Tensors dy = in[0].chunk(splits), x = in[1].chunk(splits), mean = in[3].chunk(splits),
+                  inverse_std = in[4].chunk(splits);
+    Tensors dxs, sums(2);
+    for (size_t k = 0; k < x.size(); ++k) {
+      auto [dx, dscale, dbias] = at::native_batch_norm_backward(
+          dy[k], x[k], in[2], std::nullopt, std::nullopt, mean[k], inverse_std[k], true, 0, wanted);
+      dxs.push_back(std::move(dx));
+      for (size_t s = 0; s < 2; ++s) {
+        const at::Tensor& part = s == 0 ? dscale : dbias;
+        sums[s] = sums[s].defined() ? sums[s] + part : part;
+      }
+    }
+    return {wanted[0] ? at::cat(dxs) : at::Tensor(), sums[0], sums[1]};
   };
 }
 

@@ -61,8 +61,8 @@ Made make_views(const MakerContext& context) {
 }
 
 Made make_average_views(const MakerContext& context) {
-  return dense(context, {[weights = context.node.attributes.reals("weights")](
-                             const KernelArgs& args) {
+  return dense(context,
+               {[weights = context.node.attributes.reals("weights")](const KernelArgs& args) {
                  const int64_t count = args.outputs[0].type.elements();
                  const float* x = args.inputs[0].as<float>();
                  for (int64_t i = 0; i < count; ++i) {

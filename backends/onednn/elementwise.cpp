@@ -32,10 +32,9 @@ Made make_activation_backward(const MakerContext& context) {
     const float* dy = args.inputs[0].as<float>();
     const float* of = args.inputs[1].as<float>();
     float* dx = args.outputs[0].as<float>();
-    parallel(threads, args.outputs[0].type.elements(), kGrain,
-             [&](int, int64_t i, int64_t end) {
-               activate_backward(dy + i, of + i, dx + i, end - i, activation);
-             });
+    parallel(threads, args.outputs[0].type.elements(), kGrain, [&](int, int64_t i, int64_t end) {
+      activate_backward(dy + i, of + i, dx + i, end - i, activation);
+    });
   });
 }
 
@@ -87,16 +86,11 @@ Made make_constant(const MakerContext& context) {
 }
 
 constexpr Maker kMakers[] = {
-    {"relu", make_activation},
-    {"relu_backward", make_activation_backward},
-    {"celu", make_activation},
-    {"celu_backward", make_activation_backward},
-    {"gelu", make_activation},
-    {"gelu_backward", make_activation_backward},
-    {"add", make_add},
-    {"scale", make_scale},
-    {"scale_by", make_scale_by},
-    {"constant", make_constant},
+    {"relu", make_activation},   {"relu_backward", make_activation_backward},
+    {"celu", make_activation},   {"celu_backward", make_activation_backward},
+    {"gelu", make_activation},   {"gelu_backward", make_activation_backward},
+    {"add", make_add},           {"scale", make_scale},
+    {"scale_by", make_scale_by}, {"constant", make_constant},
 };
 
 }  // namespace

@@ -8,7 +8,8 @@
 
 namespace expgraph::onednn {
 
-/// Where the operands are of a chain of gradients: [activation], [max_pool_backward], batch_norm_backward.
+/// Where the operands are of a chain of gradients: [activation], [max_pool_backward],
+/// batch_norm_backward.
 struct Backward {
   int dy = 0, y = -1, index = -1, x = 1, scale = -1, bias = -1, mean = 3, inverse_std = 4;
   int dx = 0, dscale = 1, dbias = 2;

@@ -98,19 +98,18 @@ std::vector<OpSchema> augment_ops() {
               "at once; average_views brings them together again.",
        .inputs = {{.name = "x", .doc = "f32[N, C, H, W]"}},
        .outputs = {{.name = "y", .doc = "[V N, C, H, W], all of the first view first"}},
-       .attributes = {{"mirrored", AttributeKind::integers, std::vector<int64_t>{0, 1},
-                       "one a view: 0 or 1"},
-                      {"rows", AttributeKind::integers, std::vector<int64_t>{},
-                       "one a view; empty: 0"},
-                      {"columns", AttributeKind::integers, std::vector<int64_t>{},
-                       "one a view; empty: 0"}},
+       .attributes =
+           {{"mirrored", AttributeKind::integers, std::vector<int64_t>{0, 1}, "one a view: 0 or 1"},
+            {"rows", AttributeKind::integers, std::vector<int64_t>{}, "one a view; empty: 0"},
+            {"columns", AttributeKind::integers, std::vector<int64_t>{}, "one a view; empty: 0"}},
        .infer = infer_views,
        .cost = rules::copy_cost,
        .example = "views: {op: views, mirrored: [0, 1, 0, 0], rows: [0, 0, -1, 1]}"},
       {.name = "average_views",
        .family = "augment",
-       .doc = "Weighted sum over the views of each sample: y[n] = sum over v of weights[v] * x[v * N "
-              "+ n].",
+       .doc =
+           "Weighted sum over the views of each sample: y[n] = sum over v of weights[v] * x[v * N "
+           "+ n].",
        .inputs = {{.name = "x", .doc = "[V N, K]"}},
        .outputs = {{.name = "y", .doc = "[N, K]"}},
        .attributes = {{"weights", AttributeKind::reals, std::vector<double>{0.5, 0.5},
@@ -120,14 +119,13 @@ std::vector<OpSchema> augment_ops() {
        .example = "average: {op: average_views, weights: [0.5, 0.5]}"},
       {.name = "mixup",
        .family = "augment",
-       .doc = "Each image mixed with the next of its batch, the last with the first (mixup; Zhang et "
-              "al., 2018): w * x[n] + (1 - w) * x[n + 1], w the larger part of a draw from "
-              "Beta(alpha, alpha), in steps of 1 / 65536.",
+       .doc =
+           "Each image mixed with the next of its batch, the last with the first (mixup; Zhang et "
+           "al., 2018): w * x[n] + (1 - w) * x[n + 1], w the larger part of a draw from "
+           "Beta(alpha, alpha), in steps of 1 / 65536.",
        .inputs = {{.name = "x", .doc = "f32[N, C, H, W]"},
                   {.name = "label", .doc = "i32[N]"},
-                  {.name = "choice",
-                   .doc = "i32[N, 1]: w in 65536ths",
-                   .role = InputRole::choice}},
+                  {.name = "choice", .doc = "i32[N, 1]: w in 65536ths", .role = InputRole::choice}},
        .outputs = {{.name = "image", .doc = "as x"},
                    {.name = "other", .doc = "i32[N], labels of the images mixed in"},
                    {.name = "weight", .doc = "i32[N], w in 65536ths"}},

@@ -148,8 +148,9 @@ std::vector<OpSchema> elementwise_ops() {
        .in_place = {{0, 0}}},
       {.name = "gelu",
        .family = "elementwise",
-       .doc = "Gaussian error linear unit (Hendrycks and Gimpel, 2016), the exact one: y = x * P(x), "
-              "P(x) = (1 + erf(x / sqrt(2))) / 2.",
+       .doc =
+           "Gaussian error linear unit (Hendrycks and Gimpel, 2016), the exact one: y = x * P(x), "
+           "P(x) = (1 + erf(x / sqrt(2))) / 2.",
        .inputs = {{.name = "x", .doc = "any shape"}},
        .outputs = {{.name = "y", .doc = "as x"}},
        .infer = infer_float,

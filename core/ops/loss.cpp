@@ -76,10 +76,10 @@ Cost cost_correct(const InferContext& context, std::span<const TensorType> outpu
 
 std::vector<ValueId> gradient_cross_entropy(const GradientContext& context) {
   std::vector<ValueId> gradients(4);
-  gradients[0] = context.add("cross_entropy_backward",
-                             {context.output_grads[0], context.in(0), context.in(1), context.in(2),
-                              context.in(3)},
-                             context.node.attributes);
+  gradients[0] = context.add(
+      "cross_entropy_backward",
+      {context.output_grads[0], context.in(0), context.in(1), context.in(2), context.in(3)},
+      context.node.attributes);
   return gradients;
 }
 
@@ -117,11 +117,8 @@ std::vector<OpSchema> loss_ops() {
               "N for a mean; target is (1 - s) at the label, shared with the other by weight, "
               "plus s / K everywhere.",
        .internal = true,
-       .inputs = {{.name = "dloss", .doc = "gradient of loss, scalar"},
-                  logits,
-                  label,
-                  other,
-                  weight},
+       .inputs =
+           {{.name = "dloss", .doc = "gradient of loss, scalar"}, logits, label, other, weight},
        .outputs = {{.name = "dlogits", .doc = "[N, K]"}},
        .attributes = attributes,
        .infer = infer_cross_entropy_backward,

@@ -27,8 +27,8 @@ void require_channel_inputs(const InferContext& context, const TensorType& x, si
   }
 }
 
-/// Inputs `first` and after are statistics of x: one a channel, or that for each of several parts of
-/// the batch.
+/// Inputs `first` and after are statistics of x: one a channel, or that for each of several parts
+/// of the batch.
 void require_statistics(const InferContext& context, const TensorType& x, size_t first) {
   const Shape& mean = context.input(first).shape;
   const bool parts = mean.size() == 1 && mean[0] > x.shape[1] && mean[0] % x.shape[1] == 0;
@@ -166,8 +166,7 @@ constexpr InputSchema kX = {.name = "x", .doc = "[N, C, H, W] or [N, C]"};
 constexpr InputSchema kScale = {.name = "scale", .doc = "[C]; absent: 1", .optional = true};
 constexpr InputSchema kBias = {.name = "bias", .doc = "[C]; absent: 0", .optional = true};
 constexpr InputSchema kMean = {.name = "mean", .doc = "[splits * C], from batch_norm"};
-constexpr InputSchema kInverseStd = {.name = "inverse_std",
-                                     .doc = "[splits * C], from batch_norm"};
+constexpr InputSchema kInverseStd = {.name = "inverse_std", .doc = "[splits * C], from batch_norm"};
 
 OpSchema batch_norm() {
   return {.name = "batch_norm",

@@ -36,9 +36,10 @@ std::vector<TensorType> infer_whiten(const InferContext& context) {
   }
   const int64_t size = patch_size(filters);
   if (filters[0] != size && filters[0] != 2 * size) {
-    context.fail(fmt::format("patches of {} values give {} filters, or {} with their negatives, "
-                             "not {}",
-                             size, size, 2 * size, filters[0]));
+    context.fail(
+        fmt::format("patches of {} values give {} filters, or {} with their negatives, "
+                    "not {}",
+                    size, size, 2 * size, filters[0]));
   }
   return {};
 }
@@ -56,8 +57,7 @@ Matrix second_moments(const Shape& images, int64_t count, const float* x, const 
       for (int64_t c = 0; c < channels; ++c)
         for (int64_t u = 0; u < filters[2]; ++u)
           for (int64_t v = 0; v < filters[3]; ++v)
-            *patch++ =
-                image[((at / columns + u) * width + at % columns + v) * channels + c];
+            *patch++ = image[((at / columns + u) * width + at % columns + v) * channels + c];
     }
     moments.noalias() += patches.transpose() * patches;
   }
