@@ -5,6 +5,7 @@ if(CMAKE_CUDA_COMPILER)
   file(GLOB cuda_kernels CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/libtorch/cuda/*.cu)
   add_library(expgraph_cuda_kernels STATIC ${cuda_kernels})
   target_include_directories(expgraph_cuda_kernels PRIVATE ${CMAKE_SOURCE_DIR})
+  target_compile_options(expgraph_cuda_kernels PRIVATE --expt-relaxed-constexpr)
   set_target_properties(expgraph_cuda_kernels PROPERTIES CUDA_VISIBILITY_PRESET hidden)
 endif()
 

@@ -122,23 +122,23 @@ has_gpu() { compgen -G '/dev/nvidia[0-9]*' > /dev/null || nvidia-smi -L > /dev/n
 # CUDA to link where there is nvcc, and all that they load where there is a GPU.
 ensure_libtorch() {
   [ -n "${Torch_DIR:-}" ] && return
-  local sections=(libtorch) lib=torch/lib wheel part=$deps/libtorch.part
-  has_gpu && sections+=(libtorch_gpu)
-  holds libtorch "${sections[@]}" && return
-  if has_gpu; then
-    say "fetching LibTorch 2.11 and the CUDA libraries (2.4 GB)"
-  else
-    say "fetching LibTorch 2.11 (540 MB)"
+  local lib=torch/lib wheel part=$deps/libtorch.part sections=(libtorch) size='540 MB'
+  local names=(torch/include/ $lib/libc10.so $lib/libgomp.so.1 $lib/libtorch_cpu.so)
+  if command -v nvcc > /dev/null || has_gpu; then
+    names+=($lib/libc10_cuda.so $lib/libtorch_cuda.so)
   fi
+  if has_gpu; then
+    sections+=(libtorch_gpu)
+    names+=($lib/libcaffe2_nvrtc.so $lib/libtorch_nvshmem.so)
+    size='2.4 GB, with the CUDA libraries'
+  fi
+  holds libtorch "${sections[@]}" && [ -e "$deps/libtorch/${names[-1]}" ] && return
+  say "fetching LibTorch 2.11 ($size)"
   download "${sections[@]}"
   rm -rf "$part"
   mkdir -p "$part"
   for wheel in "$deps"/wheels/nvidia*.whl; do unpack "$part" "$wheel"; done
-  unpack "$part" "$deps"/wheels/torch-*.whl torch/include/ $lib/libc10.so $lib/libgomp.so.1 \
-    $lib/libtorch_cpu.so $lib/libc10_cuda.so $lib/libtorch_cuda.so
-  if has_gpu; then
-    unpack "$part" "$deps"/wheels/torch-*.whl $lib/libcaffe2_nvrtc.so $lib/libtorch_nvshmem.so
-  fi
+  unpack "$part" "$deps"/wheels/torch-*.whl "${names[@]}"
   rm -rf "$part"/*.dist-info
   put_in_place libtorch "${sections[@]}"
 }

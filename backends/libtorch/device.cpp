@@ -9,6 +9,8 @@
 #include <fstream>
 #include <limits>
 
+#include "backends/libtorch/allocator.h"
+
 namespace expgraph::libtorch {
 
 namespace {
@@ -45,7 +47,10 @@ const CudaPart* open_cuda_part() {
 Device choose() {
   const char* asked = std::getenv("EXPGRAPH_DEVICE");
   const std::string name = asked == nullptr ? (has_gpu() ? "cuda" : "cpu") : asked;
-  if (name == "cpu") return {at::kCPU};
+  if (name == "cpu") {
+    keep_tensor_memory();
+    return {at::kCPU};
+  }
   if (name != "cuda") fail(fmt::format("EXPGRAPH_DEVICE is '{}', expected cpu or cuda", name));
   return {at::Device(at::kCUDA, 0), open_cuda_part()};
 }

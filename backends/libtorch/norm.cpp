@@ -81,6 +81,7 @@ Kernel make_backward(const MakerContext& context) {
         sums[s] = sums[s].defined() ? sums[s] + part : part;
       }
     }
+    if (splits == 1) return {std::move(dxs[0]), std::move(sums[0]), std::move(sums[1])};
     return {wanted[0] ? at::cat(dxs) : at::Tensor(), sums[0], sums[1]};
   };
 }
