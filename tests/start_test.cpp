@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/data/choices.h"
+#include "core/train/open_pipeline.h"
 #include "core/train/side_run.h"
 #include "tests/support/tiny_pipeline.h"
 
