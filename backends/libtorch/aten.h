@@ -10,6 +10,7 @@
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/add.h>
+#include <ATen/ops/addcmul.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/avg_pool2d.h>

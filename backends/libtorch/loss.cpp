@@ -35,16 +35,17 @@ Kernel make_cross_entropy(const MakerContext& context) {
   };
 }
 
-/// dlogits = dloss * (softmax - (1 - s) * onehot - s / classes), over n for the mean.
+/// dlogits = dloss * (softmax - (1 - s) * onehot - s / classes), over n for the mean; in double, as
+/// the terms cancel.
 Kernel make_cross_entropy_backward(const MakerContext& context) {
-  const TensorType& logits = context.input(1);
-  return [r = Reduction(context.node.attributes), n = logits.shape[0],
+  return [r = Reduction(context.node.attributes), n = context.input(1).shape[0],
           mixed = context.has(3)](std::span<const at::Tensor> in) -> Tensors {
     const at::Tensor labels = in[2].to(at::kLong).unsqueeze(1);
-    at::Tensor gradient = at::softmax(in[1], 1, in[0].scalar_type());
+    const at::Tensor logits = in[1].to(at::kDouble);
+    at::Tensor gradient = at::softmax(logits, 1);
     const at::Tensor target = at::full_like(labels, r.smoothing - 1, gradient.options());
     if (mixed)
-      gradient.sub_(shared_labels(in[1], in[2], in[3], in[4]), 1 - r.smoothing);
+      gradient.sub_(shared_labels(logits, in[2], in[3], in[4]), 1 - r.smoothing);
     else
       gradient.scatter_add_(1, labels, target);
     if (r.smoothing != 0) gradient.sub_(r.smoothing / double(in[1].size(1)));

@@ -52,15 +52,25 @@ Kernel make_inference(const MakerContext& context) {
   };
 }
 
+/// scale * (x - mean) * inverse_std + bias as one product and one sum.
+at::Tensor applied(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& bias,
+                   const at::Tensor& mean, const at::Tensor& inverse_std) {
+  const at::Tensor factor = scale.defined() ? scale * inverse_std : inverse_std;
+  const at::Tensor offset = bias.defined() ? bias - mean * factor : -(mean * factor);
+  std::vector<int64_t> shape(static_cast<size_t>(x.dim()), 1);
+  shape[1] = x.size(1);
+  return at::addcmul(offset.view(shape), x, factor.view(shape)).to(x.scalar_type());
+}
+
 Kernel make_apply(const MakerContext& context) {
   const int64_t splits = context.input(3).shape[0] / context.input(0).shape[1];
   return [splits](std::span<const at::Tensor> in) -> Tensors {
-    if (splits == 1) return {normalised(in[0], in[1], in[2], in[3], in[4].pow(-2), 0)};
+    if (splits == 1) return {applied(in[0], in[1], in[2], in[3], in[4])};
     const Tensors x = in[0].chunk(splits), mean = in[3].chunk(splits),
                   inverse_std = in[4].chunk(splits);
     Tensors ys;
     for (size_t k = 0; k < x.size(); ++k)
-      ys.push_back(normalised(x[k], in[1], in[2], mean[k], inverse_std[k].pow(-2), 0));
+      ys.push_back(applied(x[k], in[1], in[2], mean[k], inverse_std[k]));
     return {at::cat(ys)};
   };
 }
