@@ -58,10 +58,6 @@ void check_batch_norm(const InferContext& context) {
   check_epsilon(context);
   rules::require_range(context, "momentum", 0, 1, true);
   rules::require_at_least(context, "splits", 1);
-  const int64_t splits = context.attributes.integer("splits"), samples = context.input(0).shape[0];
-  if (samples % splits != 0) {
-    context.fail(fmt::format("{} samples do not split into {} equal parts", samples, splits));
-  }
   if (!has_scale(context.attributes) && context.attributes.text("scale_init") != "one") {
     context.fail("scale_init applies where affine is both: there is no scale");
   }
@@ -82,6 +78,9 @@ Types infer_batch_norm(const InferContext& context) {
   check_affine(context);
   const TensorType& x = context.input(0);
   const int64_t splits = context.attributes.integer("splits");
+  if (x.shape[0] % splits != 0) {
+    context.fail(fmt::format("{} samples do not split into {} equal parts", x.shape[0], splits));
+  }
   if (x.elements() == x.shape[1] * splits) {
     context.fail(fmt::format("{}, batch_norm needs more than one value a channel{}",
                              rules::described(context, 0), splits > 1 ? " in each part" : ""));
