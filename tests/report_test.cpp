@@ -61,7 +61,7 @@ TEST_CASE("the page has the table, curves, a section a variant with its drawings
   // The second variant's net is the first's, so it is there once.
   CHECK(count(body, "<figure class=\"drawing\">") == 2 + 2);
   CHECK(count(body, "the same as of <a href=\"#v0\">base</a>") == 1);
-  CHECK(count(body, "expgraph run study.yaml --only wide") == 1);
+  CHECK(count(body, "expgraph run study.yaml --seeds 2 --only wide\n") == 1);
   CHECK(count(body, "<th scope=\"row\"><a href=\"#v2\">") == 1);
   CHECK(count(body, "a machine, 2 cores") >= 1);
   CHECK(count(body, "<dt>batch.size</dt><dd>16 → 32</dd>") == 1);

@@ -318,7 +318,8 @@ class Page {
     }
     put("<th>seconds</th><th class=\"text\">files</th></tr></thead>\n<tbody>\n");
     for (const SeedResult& run : variant.runs) write_run(run, sample);
-    put("</tbody></table></div>\n<h3>to run it again</h3>\n<pre>{}</pre>\n",
+    put("</tbody></table></div>\n<h3>to run it again</h3>\n<pre>{}</pre>\n"
+        "<p class=\"quiet\">spec.yaml is complete; its path starts at this page</p>\n",
         safe(command_of(variant)));
   }
 
@@ -347,12 +348,21 @@ class Page {
   /// The study's command for this variant alone, and the stored spec, which needs no other file.
   std::string command_of(const VariantResult& variant) const {
     std::string out;
-    if (!result_.command.empty())
-      out = fmt::format("{} --only {}\n", result_.command, variant.name);
+    if (!result_.command.empty()) {
+      out =
+          fmt::format("{} --only {}\n", without_option(result_.command, " --only "), variant.name);
+    }
     const SeedResult& run = variant.runs.front();
     return out + fmt::format("expgraph run {}/spec.yaml --seeds {} --backend {}",
                              (fs::path(options_.links) / run.folder).generic_string(),
                              variant.runs.back().seed + 1, result_.backend);
+  }
+
+  /// A command without an option and its word.
+  static std::string without_option(std::string command, std::string_view option) {
+    const size_t at = command.find(option);
+    if (at == std::string::npos) return command;
+    return command.erase(at, std::min(command.find(' ', at + option.size()), command.size()) - at);
   }
 
   // Where it was run.

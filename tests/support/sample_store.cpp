@@ -58,7 +58,7 @@ SampleStore::SampleStore() {
              .note = "made up",
              .profile = "quick",
              .backend = "onednn",
-             .command = "expgraph run study.yaml",
+             .command = "expgraph run study.yaml --only base,batch,wide --seeds 2",
              .variants = {}};
   const auto add = [&](const std::string& name, const std::string& base, const std::string& batch,
                        int channels, double more) {
