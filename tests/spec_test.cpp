@@ -73,29 +73,86 @@ TEST_CASE("canonical text of every graph of the product reads back to itself") {
   }
 }
 
+int64_t parameters_of(const FlatSpec& spec) {
+  int64_t parameters = 0;
+  const Graph forward = build_pipeline(spec).train.forward;
+  for (const Leaf& leaf : forward.leaves()) {
+    if (leaf.trainable) parameters += forward.type(leaf.value).elements();
+  }
+  return parameters;
+}
+
 TEST_CASE("every rung of the ladder has the reference's number of parameters and reads back") {
   const Study study =
       read_study(kRoot + "experiments/ablations.yaml", {.profile = "cifar10"}, op_names());
   const std::vector<std::pair<std::string, int64_t>> expected = {
-      {"baseline", 5'205'962},    {"stem", 5'205'834},      {"preprocess_once", 5'205'834},
-      {"batch_size", 5'205'834},  {"one_cycle", 5'205'834}, {"drop_long_branches", 115'786},
-      {"merge_bn_relu", 114'762}, {"conv_3x3", 966'730},    {"max_pooling", 966'730},
-      {"classifier", 1'557'066},  {"scales", 1'557'056},    {"residuals", 6'573'120},
+      {"baseline", 5'205'962},
+      {"stem", 5'205'834},
+      {"preprocess_once", 5'205'834},
+      {"bulk_random_choices", 5'205'834},
+      {"no_worker_processes", 5'205'834},
+      {"batch_size", 5'205'834},
+      {"bn_in_fp32", 5'205'834},
+      {"one_cycle", 5'205'834},
+      {"larger_batch", 5'205'834},
+      {"drop_long_branches", 115'786},
+      {"merge_bn_relu", 114'762},
+      {"conv_3x3", 966'730},
+      {"max_pooling", 966'730},
+      {"classifier", 1'557'066},
+      {"scales", 1'557'056},
+      {"double_width", 6'210'688},
+      {"extra_layers", 4'655'424},
+      {"residuals", 6'573'120},
       {"final", 6'573'120},
   };
   REQUIRE(study.variants.size() == expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
     const Variant& variant = study.variants[i];
     CAPTURE(variant.name);
-    int64_t parameters = 0;
-    const Graph forward = build_pipeline(variant.spec).train.forward;
-    for (const Leaf& leaf : forward.leaves()) {
-      if (leaf.trainable) parameters += forward.type(leaf.value).elements();
-    }
     CHECK(variant.name == expected[i].first);
-    CHECK(parameters == expected[i].second);
+    CHECK(parameters_of(variant.spec) == expected[i].second);
     CHECK(round_trip(variant.spec) == to_yaml(variant.spec));
   }
+}
+
+TEST_CASE("the search has 15 nets by 2 lengths, with the reference's numbers of parameters") {
+  const Study study =
+      read_study(kRoot + "experiments/search.yaml", {.profile = "cifar10"}, op_names());
+  const std::vector<std::pair<std::string, int64_t>> expected = {
+      {"bare", 1'557'056},          {"extra_l1", 1'704'768},     {"extra_l2", 2'147'392},
+      {"extra_l3", 3'917'376},      {"extra_l12", 2'295'104},    {"extra_l13", 4'065'088},
+      {"extra_l23", 4'507'712},     {"extra_l123", 4'655'424},   {"residual_l1", 1'852'480},
+      {"residual_l2", 2'737'728},   {"residual_l3", 6'277'696},  {"residual_l12", 3'033'152},
+      {"residual_l13", 6'573'120},  {"residual_l23", 7'458'368}, {"residual_l123", 7'753'792},
+  };
+  REQUIRE(study.variants.size() == 2 * expected.size());
+  for (size_t i = 0; i < study.variants.size(); ++i) {
+    const Variant& variant = study.variants[i];
+    const auto& [net, parameters] = expected[i / 2];
+    const std::string epochs = i % 2 == 0 ? "20" : "22";
+    CHECK(variant.name == fmt::format("net_{}-epochs_{}", net, epochs));
+    CHECK(parameters_of(variant.spec) == parameters);
+    CHECK(attribute(variant.spec, "train", "epochs") == epochs);
+    CHECK(attribute(variant.spec, "train/lr", "epochs") ==
+          (i % 2 == 0 ? "[0, 4, 20]" : "[0, 4.4, 22]"));
+  }
+}
+
+TEST_CASE("BaiduNet9P has the reference's number of parameters and its training") {
+  const Study study = read_study(kRoot + "experiments/baidunet.yaml",
+                                 {.profile = "cifar10", .only = {"baidunet9p"}}, op_names());
+  REQUIRE(study.variants.size() == 1);
+  const FlatSpec& spec = study.variants[0].spec;
+  CHECK(parameters_of(spec) == 4'211'786);
+  CHECK(attribute(spec, "train/batch", "size") == "1024");
+  CHECK(attribute(spec, "train/lr", "values") == "[0.000208, 0.0052, 2.08e-08]");
+  CHECK(attribute(spec, "train/momentum", "values") == "[0.95, 0.85, 0.95]");
+  CHECK(attribute(spec, "train/update", "weight_decay") == "0.42");
+  const SideGraphs train = build_pipeline(spec).train;
+  REQUIRE(train.training);
+  CHECK(train.training->optimisers[0].inputs[2].valid());  // beta1 follows the schedule
+  CHECK(train.forward.find_leaf("train/mix/choice") != nullptr);
 }
 
 TEST_CASE("the last rung of the ladder does what the pipeline davidnet does") {
