@@ -146,7 +146,7 @@ TEST_CASE("BaiduNet9P has the reference's number of parameters and its training"
   const FlatSpec& spec = study.variants[0].spec;
   CHECK(parameters_of(spec) == 4'211'786);
   CHECK(attribute(spec, "train/batch", "size") == "1024");
-  CHECK(attribute(spec, "train/lr", "values") == "[0.000208, 0.0052, 2.08e-08]");
+  CHECK(attribute(spec, "train/lr", "values") == "[0.000208, 0.0052, 2.0799999999999998e-08]");
   CHECK(attribute(spec, "train/momentum", "values") == "[0.95, 0.85, 0.95]");
   CHECK(attribute(spec, "train/update", "weight_decay") == "0.42");
   const SideGraphs train = build_pipeline(spec).train;
