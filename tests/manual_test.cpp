@@ -99,7 +99,7 @@ TEST_CASE("console output and picture of the README are true") {
 
   const fs::path drawn = fs::temp_directory_path() / fmt::format("readme-{}.svg", getpid());
   const std::string command =
-      "draw experiments/ablations.yaml:residuals --profile cifar10 --edit -o ";
+      "diff experiments/ablations.yaml:scales :residuals --profile cifar10 -o ";
   CHECK(text_of("README.md").find(command) != std::string::npos);
   run(command + drawn.string());
   CHECK(text_of(drawn) == text_of("docs/images/residuals.svg"));
