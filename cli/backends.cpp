@@ -48,8 +48,9 @@ void print_list(Streams& streams, const std::vector<const Backend*>& backends) {
     for (const OpSchema* schema : program_ops()) {
       if (backend->supports(*schema)) runs.push_back(schema->name);
     }
-    list.push_back(
-        {{"name", backend->name()}, {"description", backend_text(backend->name())}, {"operators", runs}});
+    list.push_back({{"name", backend->name()},
+                    {"description", backend_text(backend->name())},
+                    {"operators", runs}});
   }
   print_json(streams, {{"backends", list}});
 }

@@ -319,5 +319,5 @@ TEST_CASE("target: a name that there is not is a usage error with the nearest on
   CHECK(message_of([] { target("onedn"); }) ==
         "error: there is no backend 'onedn'\nnote: did you mean 'onednn'?\n");
   CHECK(message_of([] { target("quantum"); }) ==
-        "error: there is no backend 'quantum'\nnote: backends are onednn, reference\n");
+        "error: there is no backend 'quantum'\nnote: backends are onednn, libtorch, reference\n");
 }

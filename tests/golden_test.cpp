@@ -220,7 +220,13 @@ void run_case_file() {
     std::ofstream(path, std::ios::binary) << print_case(that);
   }
   CHECK_MESSAGE(differences(that.expected, got).empty(), differences(that.expected, got));
-  if (got.exit == 2 || got.exit == 3) CHECK(got.cpu_seconds < kErrorSeconds);
+  if (got.exit != 2 && got.exit != 3) return;
+  // A busy machine makes a process slower even by its own clock: the best of a few counts.
+  double seconds = got.cpu_seconds;
+  for (int k = 0; k < 4 && seconds >= kErrorSeconds; ++k) {
+    seconds = std::min(seconds, run(that).cpu_seconds);
+  }
+  CHECK(seconds < kErrorSeconds);
 }
 
 /// "<stage>/<name>.case" of every case. The names live as long as the program: doctest keeps

@@ -260,6 +260,7 @@ bool is_internal(const SourceFile& file) {
 const std::vector<std::string> kBeyondTests{
     "file '{}' cannot be read",
     "a metric is NaN or Inf at epoch {}, step {} of {}",
+    "the CUDA part of backend 'libtorch' cannot be loaded: {}",
     "a metric of the test is NaN or Inf after epoch {}",
 };
 

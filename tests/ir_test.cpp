@@ -18,12 +18,12 @@ constexpr std::string_view kWhole = R"(graph step {
   %0 = input images : f32[8,3,8,8]
   %1 = input label : i32[8]
   %2 = state net/conv/w : f32[4,3,3,3] uniform(-0.19245, 0.19245) trainable
-  %3 = conv2d(%0, %2, _) {channels=4, kernel=[3], stride=[1], padding=[1], bias=false} : f32[8,4,8,8] @ net/conv
+  %3 = conv2d(%0, %2, _) {channels=4, kernel=[3], stride=[1], padding=[1], bias=false, init="uniform"} : f32[8,4,8,8] @ net/conv
   %4 = state net/norm/scale : f32[4] constant(1) trainable
   %5 = state net/norm/bias : f32[4] constant(0) trainable
   %6 = state net/norm/running_mean : f32[4] constant(0)
   %7 = state net/norm/running_var : f32[4] constant(1)
-  %8, %9, %10, %11, %12 = batch_norm(%3, %4, %5, %6, %7) {epsilon=1e-05, momentum=0.1, scale_init="one"} : f32[8,4,8,8], f32[4], f32[4], f32[4], f32[4] @ net/norm
+  %8, %9, %10, %11, %12 = batch_norm(%3, %4, %5, %6, %7) {epsilon=1e-05, momentum=0.1, scale_init="one", affine="both", splits=1} : f32[8,4,8,8], f32[4], f32[4], f32[4], f32[4] @ net/norm
   %13, %14 = fusion(%8) {kind="relu_pool"} : f32[8,4,4,4], u8[8,4,4,4] @ "net/the pool" body relu_pool {
     %0 = input x : f32[8,4,8,8]
     %1 = relu(%0) : f32[8,4,8,8] @ net/relu
@@ -96,7 +96,7 @@ TEST_CASE("hand-written text may name values, leave out types, defaults and path
         "graph g {\n"
         "  %0 = input x : f32[2,3]\n"
         "  %1 = state w : f32[4,3] normal(0, 0.5) trainable\n"
-        "  %2 = linear(%0, %1, _) {features=4, bias=false} : f32[2,4]\n"
+        "  %2 = linear(%0, %1, _) {features=4, bias=false, init_std=0.0} : f32[2,4]\n"
         "  result y = %2\n"
         "}\n");
 }
@@ -152,7 +152,7 @@ TEST_CASE("each mistake in a graph's text is an error at its line and column") {
       {"graph g {\n  %0 = input x : f32[2]\n  %0 = input y : f32[2] }",
        "g:3:3: value %0 is defined twice"},
       {"graph g {\n  %0 = state w : f32[2] ones }",
-       "g:2:25: no initialiser 'ones', expected constant, uniform, normal, copy"},
+       "g:2:25: no initialiser 'ones', expected constant, uniform, normal, dirac, copy"},
       {"graph g {\n  %0 = state w : f32[2] }",
        "g:2:25: expected an initialiser like uniform(-1, 1), got '}'"},
       {"graph g {\n  %0 = state w : f32[2] uniform(1) }", "g:2:34: expected ',', got ')'"},

@@ -99,12 +99,8 @@ CompiledPipeline compile_narrow(const fs::path& file, const std::string& backend
   CompilePipelineOptions options{.backend = backend};
   options.build.dataset = [](const std::string& name, const std::string& split, const Location&,
                              const Attributes&) {
-    return DatasetInfo{.name = name,
-                       .split = split,
-                       .count = 1 << 16,
-                       .height = 32,
-                       .width = 32,
-                       .classes = 10};
+    return DatasetInfo{
+        .name = name, .split = split, .count = 1 << 16, .height = 32, .width = 32, .classes = 10};
   };
   return compile_pipeline(expand_file(file.string(), parameters, op_names()), options);
 }
@@ -231,8 +227,7 @@ TEST_CASE("a device that is not there is an error of one line, before anything r
 
 TEST_CASE("a program without the module says in one line how to get it") {
   const TemporaryFolder folder;
-  const Said outcome =
-      program(fmt::format("EXPGRAPH_BACKENDS='{}'", folder.path.string()), kBench);
+  const Said outcome = program(fmt::format("EXPGRAPH_BACKENDS='{}'", folder.path.string()), kBench);
   CHECK(outcome.code == 5);
   CHECK(outcome.text ==
         "error: backend 'libtorch' is not built: ./expgraph --backend libtorch builds it\n");

@@ -61,7 +61,7 @@ TEST_CASE("every operator's record is whole") {
       CHECK(pair.output < static_cast<int>(op->outputs.size()));
     }
   }
-  CHECK(names.size() == 57);
+  CHECK(names.size() == 65);
   CHECK(find_op("") == nullptr);
   CHECK(find_op("zzz") == nullptr);
 }
@@ -107,9 +107,10 @@ TEST_CASE("the example of each operator that YAML may name is a node of that ope
     // The nodes that examples read.
     std::string text = "pipeline: examples\ntrain:\n  epochs: 1\n  nodes:\n";
     for (const std::string_view node :
-         {"data: {op: dataset, name: shapes10, split: train}", "batch: {op: batch, size: 8}",
-          "net: flatten", "conv1: relu", "conv2: relu", "pool1: relu", "pool2: relu",
-          "loss: {op: cross_entropy, inputs: [net, batch/label]}",
+         {"data: {op: dataset, name: shapes10, split: train}",
+          "normalise: {op: normalise, mean: [0, 0, 0], std: [1, 1, 1]}",
+          "batch: {op: batch, size: 8}", "net: flatten", "conv1: relu", "conv2: relu",
+          "pool1: relu", "pool2: relu", "loss: {op: cross_entropy, inputs: [net, batch/label]}",
           "lr: {op: piecewise_linear, epochs: [0], values: [1]}", "x: {op: relu, inputs: [net]}"}) {
       const bool is_example = node.starts_with(name + ":");
       placed |= is_example;

@@ -8,10 +8,10 @@
 #include <fstream>
 #include <thread>
 
-#include "tests/support/faulty_fs.h"
 #include "core/support/hash.h"
 #include "core/support/philox.h"
 #include "tests/support/fast_fs.h"
+#include "tests/support/faulty_fs.h"
 #include "tests/support/tiny_study.h"
 
 using namespace expgraph;

@@ -120,11 +120,11 @@ TEST_CASE("the search has 15 nets by 2 lengths, with the reference's numbers of 
   const Study study =
       read_study(kRoot + "experiments/search.yaml", {.profile = "cifar10"}, op_names());
   const std::vector<std::pair<std::string, int64_t>> expected = {
-      {"bare", 1'557'056},          {"extra_l1", 1'704'768},     {"extra_l2", 2'147'392},
-      {"extra_l3", 3'917'376},      {"extra_l12", 2'295'104},    {"extra_l13", 4'065'088},
-      {"extra_l23", 4'507'712},     {"extra_l123", 4'655'424},   {"residual_l1", 1'852'480},
-      {"residual_l2", 2'737'728},   {"residual_l3", 6'277'696},  {"residual_l12", 3'033'152},
-      {"residual_l13", 6'573'120},  {"residual_l23", 7'458'368}, {"residual_l123", 7'753'792},
+      {"bare", 1'557'056},         {"extra_l1", 1'704'768},     {"extra_l2", 2'147'392},
+      {"extra_l3", 3'917'376},     {"extra_l12", 2'295'104},    {"extra_l13", 4'065'088},
+      {"extra_l23", 4'507'712},    {"extra_l123", 4'655'424},   {"residual_l1", 1'852'480},
+      {"residual_l2", 2'737'728},  {"residual_l3", 6'277'696},  {"residual_l12", 3'033'152},
+      {"residual_l13", 6'573'120}, {"residual_l23", 7'458'368}, {"residual_l123", 7'753'792},
   };
   REQUIRE(study.variants.size() == 2 * expected.size());
   for (size_t i = 0; i < study.variants.size(); ++i) {

@@ -70,7 +70,9 @@ pins() { awk -v section="$1" '/^## / { on = $2 ~ "^" section ":?$" } on' "$root/
 
 # Whether a folder of .deps holds what these sections of requirements.txt say.
 holds() {
-  [ "$(cat "$deps/$1/stamp" 2> /dev/null)" = "$(for s in "${@:2}"; do pins "$s"; done | sha256sum)" ]
+  local want
+  want=$(for section in "${@:2}"; do pins "$section"; done | sha256sum)
+  [ "$(cat "$deps/$1/stamp" 2> /dev/null)" = "$want" ]
 }
 
 # download SECTION...: the wheels, for CPython 3.11 whatever the Python, into .deps/wheels.

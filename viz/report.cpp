@@ -320,7 +320,7 @@ class Page {
     for (const SeedResult& run : variant.runs) write_run(run, sample);
     put("</tbody></table></div>\n<h3>to run it again</h3>\n<pre>{}</pre>\n"
         "<p class=\"quiet\">spec.yaml is complete; its path starts at this page</p>\n",
-        safe(command_of(variant)));
+        markup_lines(command_of(variant)));
   }
 
   void write_run(const SeedResult& run, const RunRecord* sample) {

@@ -16,10 +16,11 @@ void check_memory(const Graph& graph, const MemoryPlan& plan, const Device& devi
   const int64_t free = free_bytes(device);
   if (plan.arena_bytes <= free) return;
   constexpr double kGiB = 1 << 30;
-  throw Error(fmt::format("'{}' needs {:.1f} GiB on {}, {:.1f} GiB are free: make the batch smaller",
-                          graph.name(), double(plan.arena_bytes) / kGiB, device.at.str(),
-                          double(free) / kGiB),
-              {}, ExitCode::environment);
+  throw Error(
+      fmt::format("'{}' needs {:.1f} GiB on {}, {:.1f} GiB are free: make the batch smaller",
+                  graph.name(), double(plan.arena_bytes) / kGiB, device.at.str(),
+                  double(free) / kGiB),
+      {}, ExitCode::environment);
 }
 
 }  // namespace
@@ -81,8 +82,8 @@ void TorchExecutable::make_flat(Step& step) {
     }
     if (input.values.empty()) continue;
     const FlatLayout layout(types);
-    input.tensor = at::zeros({layout.elements()},
-                             at::dtype(scalar_type(types[0].dtype)).device(device_.at));
+    input.tensor =
+        at::zeros({layout.elements()}, at::dtype(scalar_type(types[0].dtype)).device(device_.at));
     input.views = layout.views(input.tensor);
   }
 }
@@ -218,8 +219,8 @@ void TorchExecutable::observe(const Step& step) {
   for (const NodeId node : step.nodes)
     for (const ValueId output : graph_.node(node).outputs) {
       const at::Tensor& made = slot(output);
-      const bool bad = made.defined() && made.is_floating_point() &&
-                       !at::isfinite(made).all().item<bool>();
+      const bool bad =
+          made.defined() && made.is_floating_point() && !at::isfinite(made).all().item<bool>();
       if (bad && !first_non_finite_) first_non_finite_ = node;
     }
 }

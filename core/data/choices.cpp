@@ -52,10 +52,10 @@ T below(double value, double limit) {
 template <typename T>
 void fill(PhiloxStream stream, const Initialiser& initialiser, std::span<T> values) {
   switch (initialiser.kind) {
-    case Initialiser::Kind::dirac:
     case Initialiser::Kind::constant:
       std::fill(values.begin(), values.end(), static_cast<T>(initialiser.a));
       return;
+    case Initialiser::Kind::dirac:  // of the filters that are none
     case Initialiser::Kind::uniform:
       for (T& value : values) {
         const double width = initialiser.b - initialiser.a;
