@@ -32,8 +32,7 @@ const CudaPart* open_cuda_part() {
   EXPGRAPH_CHECK(dladdr(reinterpret_cast<const void*>(&device), &info) != 0);
   const fs::path file = fs::path(info.dli_fname).parent_path() / "expgraph_libtorch_cuda.so";
   if (!fs::exists(file))
-    fail("the CUDA part of backend 'libtorch' is not built: put nvcc of CUDA 13 on PATH and run "
-         "./expgraph --backend libtorch again, or set EXPGRAPH_DEVICE=cpu");
+    fail("the CUDA part of backend 'libtorch' is not built: EXPGRAPH_DEVICE=cpu runs on the CPU");
   if (!has_gpu()) fail("EXPGRAPH_DEVICE is 'cuda', but this machine has no NVIDIA GPU or driver");
   void* part = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (part == nullptr)
