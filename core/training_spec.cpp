@@ -90,8 +90,8 @@ void TrainingBuilder::add_average(const Instance& instance, const OpSchema& op) 
   Read read = this->read(instance, op);
   for (const AverageSpec& other : out_.averages) {
     if (other.op != &op) continue;
-    throw located(Error(fmt::format("'{}' has two nodes of op '{}': '{}' and '{}'", "train",
-                                    op.name, other.path, instance.path()),
+    throw located(Error(fmt::format("'train' has two nodes of op '{}': '{}' and '{}'", op.name,
+                                    other.path, instance.path()),
                         instance.node->where),
                   *instance.node);
   }

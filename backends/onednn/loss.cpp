@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "backends/onednn/kernels.h"
+#include "core/host_labels.h"
 
 namespace expgraph::onednn {
 
@@ -14,26 +15,6 @@ struct Rows {
   const float* at(int64_t row) const { return data + row * classes; }
   const float* data;
   int64_t n, classes;
-};
-
-int64_t label_of(const TensorView& labels, int64_t row, int64_t classes) {
-  const int64_t label = labels.as<int32_t>()[row];
-  EXPGRAPH_CHECK(label >= 0 && label < classes);
-  return label;
-}
-
-/// The labels of a sample with their weights: one, or two that share it; at input `first` the
-/// label, then other and weight.
-struct Target {
-  Target(const KernelArgs& args, size_t first, int64_t row, int64_t classes)
-      : label(label_of(args.inputs[first], row, classes)), other(label) {
-    if (args.inputs[first + 1].data == nullptr) return;
-    other = label_of(args.inputs[first + 1], row, classes);
-    weight = args.inputs[first + 2].as<int32_t>()[row] / 65536.0;
-  }
-  double at(int64_t k) const { return (k == label) * weight + (k == other) * (1 - weight); }
-  int64_t label, other;
-  double weight = 1;
 };
 
 /// log(sum(exp(row))), without overflow.
@@ -63,7 +44,7 @@ Made cross_entropy(const MakerContext& context) {
                    const double norm = log_sum_exp(row, rows.classes);
                    double sum = 0;
                    for (int64_t k = 0; k < rows.classes; ++k) sum += norm - row[k];
-                   const Target target(args, 1, n, rows.classes);
+                   const LabelTarget target(args, 1, n, rows.classes);
                    double at_labels = target.weight * (norm - row[target.label]);
                    if (target.weight < 1)
                      at_labels += (1 - target.weight) * (norm - row[target.other]);
@@ -83,7 +64,7 @@ Made cross_entropy_backward(const MakerContext& context) {
                    const float* row = rows.at(n);
                    float* to = args.outputs[0].as<float>() + n * rows.classes;
                    const double norm = log_sum_exp(row, rows.classes);
-                   const Target target(args, 2, n, rows.classes);
+                   const LabelTarget target(args, 2, n, rows.classes);
                    for (int64_t k = 0; k < rows.classes; ++k) {
                      const double wanted = (1 - reduction.smoothing) * target.at(k) + others;
                      to[k] = static_cast<float>(dloss * (std::exp(row[k] - norm) - wanted));

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "backends/reference/kernels.h"
+#include "core/host_labels.h"
 
 namespace expgraph::reference {
 
@@ -10,26 +11,6 @@ namespace {
 struct Rows {
   explicit Rows(const TensorView& logits) : n(dim(logits, 0)), classes(dim(logits, 1)) {}
   int64_t n, classes;
-};
-
-int64_t label_of(const TensorView& labels, int64_t n, int64_t classes) {
-  const int64_t label = labels.as<int32_t>()[n];
-  EXPGRAPH_CHECK(label >= 0 && label < classes);
-  return label;
-}
-
-/// The labels of sample n with their weights: one, or two that share it; at input `first` the
-/// label, then other and weight.
-struct Target {
-  Target(const KernelArgs& args, size_t first, int64_t n, int64_t classes)
-      : label(label_of(args.inputs[first], n, classes)), other(label) {
-    if (args.inputs[first + 1].data == nullptr) return;
-    other = label_of(args.inputs[first + 1], n, classes);
-    weight = args.inputs[first + 2].as<int32_t>()[n] / 65536.0;
-  }
-  double at(int64_t k) const { return (k == label) * weight + (k == other) * (1 - weight); }
-  int64_t label, other;
-  double weight = 1;
 };
 
 /// log(sum(exp(row))), without overflow.
@@ -50,7 +31,7 @@ void cross_entropy(const Attributes& attributes, const KernelArgs& args) {
   for (int64_t n = 0; n < rows.n; ++n) {
     const T* row = args.inputs[0].as<T>() + n * rows.classes;
     const double norm = log_sum_exp(row, rows.classes);
-    const Target target(args, 1, n, rows.classes);
+    const LabelTarget target(args, 1, n, rows.classes);
     for (int64_t k = 0; k < rows.classes; ++k) {
       const double weight = (1 - s) * target.at(k) + s / static_cast<double>(rows.classes);
       if (weight > 0) loss += weight * (norm - row[k]);
@@ -71,7 +52,7 @@ void cross_entropy_backward(const Attributes& attributes, const KernelArgs& args
     const T* row = args.inputs[1].as<T>() + n * rows.classes;
     T* drow = args.outputs[0].as<T>() + n * rows.classes;
     const double norm = log_sum_exp(row, rows.classes);
-    const Target target(args, 2, n, rows.classes);
+    const LabelTarget target(args, 2, n, rows.classes);
     for (int64_t k = 0; k < rows.classes; ++k) {
       const double weight = (1 - s) * target.at(k) + s / static_cast<double>(rows.classes);
       drow[k] = static_cast<T>(dloss * (std::exp(row[k] - norm) - weight));
