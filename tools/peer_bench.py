@@ -1,11 +1,10 @@
 """Times DavidNet's whole training step here and in PyTorch, in turns on this machine, and prints
 one table: images a second, milliseconds a step, peak memory, and ours against theirs.
 
-PyTorch is installed into .deps/peer on first use, from tools/peer_requirements.txt.
+PyTorch is installed into .deps/peer on first use, from requirements.txt.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import pathlib
@@ -19,23 +18,36 @@ TOOLS = ROOT / "tools"
 PEER = ROOT / ".deps" / "peer"
 
 
+def pins(*sections):
+    """The lines of these sections of requirements.txt."""
+    lines, inside = [], False
+    for line in (ROOT / "requirements.txt").read_text().splitlines(keepends=True):
+        if line.startswith("## "):
+            inside = line[3:].split(":")[0].strip() in sections
+        elif inside:
+            lines.append(line)
+    return "".join(lines)
+
+
 def install_peer():
-    requirements = TOOLS / "peer_requirements.txt"
+    wanted = pins("libtorch", "peer")
     stamp = PEER / "stamp"
-    want = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == want:
+    if stamp.exists() and stamp.read_text() == wanted:
         return
     if sys.version_info[:2] != (3, 11):
         sys.exit(f"the peer is pinned for Python 3.11, this is {sys.version.split()[0]}")
     print("installing PyTorch into .deps/peer (550 MB to fetch)", file=sys.stderr)
     shutil.rmtree(PEER, ignore_errors=True)
+    PEER.mkdir(parents=True)
+    requirements = PEER / "requirements.txt"
+    requirements.write_text(wanted)
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes",
                     "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check",
                     "--target", str(PEER), "-r", str(requirements)],
                    check=True, stdout=sys.stderr)
     subprocess.run([sys.executable, str(TOOLS / "peer_stand_ins.py"), str(PEER / "torch" / "lib"),
                     str(PEER / "nvidia" / "cu13" / "lib")], check=True)
-    stamp.write_text(want)
+    stamp.write_text(wanted)
 
 
 def result_of(command, environment=None):

@@ -120,16 +120,19 @@ ensure_wheels() {
 
 has_gpu() { compgen -G '/dev/nvidia[0-9]*' > /dev/null || nvidia-smi -L > /dev/null 2>&1; }
 
-# LibTorch, unless Torch_DIR names one: headers and the libraries that the CPU path loads; those of
-# CUDA to link where there is nvcc, and all that they load where there is a GPU.
+# Whether this tree has the part that launches CUDA kernels: without it nothing loads CUDA's wheels.
+has_cuda_part() { compgen -G "$root/backends/libtorch/cuda/*.cpp" > /dev/null; }
+
+# LibTorch, unless Torch_DIR names one: headers and the libraries that the CPU path loads; for the
+# CUDA part those of CUDA to link where there is nvcc, and all that they load where there is a GPU.
 ensure_libtorch() {
   [ -n "${Torch_DIR:-}" ] && return
   local lib=torch/lib wheel part=$deps/libtorch.part sections=(libtorch) size='540 MB'
   local names=(torch/include/ $lib/libc10.so $lib/libgomp.so.1 $lib/libtorch_cpu.so)
-  if command -v nvcc > /dev/null || has_gpu; then
+  if has_cuda_part && { command -v nvcc > /dev/null || has_gpu; }; then
     names+=($lib/libc10_cuda.so $lib/libtorch_cuda.so)
   fi
-  if has_gpu; then
+  if has_cuda_part && has_gpu; then
     sections+=(libtorch_gpu)
     names+=($lib/libcaffe2_nvrtc.so $lib/libtorch_nvshmem.so)
     size='2.4 GB, with the CUDA libraries'
