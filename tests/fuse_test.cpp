@@ -309,6 +309,31 @@ TEST_CASE("recompute: what others need on the way is made once") {
   CHECK(run(body("", "%a", "%sum"), pass) == graph_of(body(again, "%a2", "%sum2")));
 }
 
+TEST_CASE(
+    "recompute: gelu_backward gets a batch_norm of its own where the target runs both as one") {
+  constexpr std::string_view forward = R"(
+    %x = input x : f32[8,2]
+    %s = input s : f32[2]
+    %y, %mean, %inverse, %m, %v = batch_norm(%x, %s, %s, %s, %s) @ norm
+    %g = gelu(%y) @ gelu)";
+  const auto body = [&](std::string_view again, std::string_view y) {
+    return fmt::format(R"({}{}
+    %dg = gelu_backward(%g, {}) @ gelu/backward
+    %dx, %ds, %db = batch_norm_backward(%dg, %x, %s, %mean, %inverse) @ norm/backward
+    result dx = %dx)",
+                       forward, again, y);
+  };
+  const std::string kept = body("", "%y");
+  const std::string again = body(R"(
+    %y2 = batch_norm_apply(%x, %s, %s, %mean, %inverse) @ norm/recompute)",
+                                 "%y2");
+  const auto on = [](std::string_view backend) {
+    return [backend](const Graph& graph) { return recompute(graph, target(backend)); };
+  };
+  CHECK(run(kept, on("onednn")) == graph_of(again));
+  CHECK(run(kept, on("reference")) == graph_of(kept));
+}
+
 TEST_CASE("recompute: nothing is made again where that would not lower the peak") {
   const auto pass = [](const Graph& graph) { return recompute(graph, target("onednn")); };
   const std::string body = kept_activation("%q = scale(%r) {factor=3} @ q");
