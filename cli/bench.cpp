@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "core/passes/precision.h"
 #include "core/study/machine.h"
 #include "core/study/table.h"
 
@@ -19,7 +20,6 @@ struct Arguments {
   StudyArguments study;
   BenchOptions options;
   std::string backend = "onednn";
-  std::string precision = "fp32";
   bool json = false;
 };
 
@@ -33,7 +33,7 @@ Json json_of(const BenchResult& result) {
   }
   return {{"backend", result.backend},
           {"machine", machine_name()},
-          {"precision", "fp32"},
+          {"precision", precision_name(result.precision)},
           {"batch", result.batch},
           {"steps", result.steps},
           {"samples_generated", result.samples},
@@ -51,8 +51,8 @@ Json json_of(const BenchResult& result) {
 }
 
 void print_text(std::ostream& out, const BenchResult& result) {
-  fmt::print(out, "{:.1f} images/s on {} (fp32, batch {})\n", result.images_per_second,
-             result.backend, result.batch);
+  fmt::print(out, "{:.1f} images/s on {} ({}, batch {})\n", result.images_per_second,
+             result.backend, precision_name(result.precision), result.batch);
   fmt::print(out, "{:.2f} ms/step: median of {} steps, quartiles {:.2f} to {:.2f} ms\n",
              result.median_s * 1e3, result.steps, result.lower_s * 1e3, result.upper_s * 1e3);
   fmt::print(out, "{:.1f} GFLOP/s ({:.1f} GFLOP a step)\n", result.gflops,
@@ -74,11 +74,6 @@ void print_text(std::ostream& out, const BenchResult& result) {
 }
 
 ExitCode run_bench(const Arguments& arguments, Streams& streams) {
-  if (arguments.precision != "fp32") {
-    throw Error(fmt::format("--precision is fp32, the only one that there is; got '{}'",
-                            arguments.precision),
-                {}, ExitCode::usage);
-  }
   const Variant variant = choose_variant(arguments.study);
   const BenchResult result =
       bench(variant.spec, load_backend(arguments.backend), arguments.options);
@@ -108,7 +103,6 @@ Action add_bench(CLI::App& app, Streams& streams) {
   app.add_option("--threads", arguments->options.threads, "threads of a step (default: all)")
       ->type_name("N")
       ->check(CLI::Range(0, 1024));
-  app.add_option("--precision", arguments->precision, "fp32 (default)")->type_name("NAME");
   add_json(app, arguments->json);
   return [arguments, &streams] { return run_bench(*arguments, streams); };
 }

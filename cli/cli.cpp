@@ -31,6 +31,8 @@ constexpr std::array kCommands{
     Command{"backends", "list the backends and the operators that they run", add_backends},
     Command{"verify", "train a few steps on two backends and compare every state", add_verify},
     Command{"bench", "time the training steps of a pipeline on generated samples", add_bench},
+    Command{"calibrate", "time steps here, so that plans and budgets can tell how long runs take",
+            add_calibrate},
     Command{"doctor", "tell what this machine has: processor, libraries, backends, data",
             add_doctor},
 };
@@ -40,7 +42,7 @@ void print_commands(std::ostream& out) {
              "expgraph: experiment graphs in YAML, trained, compared and drawn\n\n"
              "usage: expgraph COMMAND [OPTIONS]\n\n");
   for (const Command& command : kCommands) {
-    fmt::print(out, "  {:<9} {}\n", command.name, command.help);
+    fmt::print(out, "  {:<10} {}\n", command.name, command.help);
   }
   fmt::print(out,
              "\n'expgraph COMMAND --help' tells its options; '--version' the version.\n"

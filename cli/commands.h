@@ -13,6 +13,7 @@ namespace expgraph {
 
 Action add_backends(CLI::App& app, Streams& streams);
 Action add_bench(CLI::App& app, Streams& streams);
+Action add_calibrate(CLI::App& app, Streams& streams);
 Action add_check(CLI::App& app, Streams& streams);
 Action add_diff(CLI::App& app, Streams& streams);
 Action add_doctor(CLI::App& app, Streams& streams);
@@ -33,6 +34,7 @@ struct StudyArguments {
   std::vector<std::string> set;  ///< "path.attribute=value" or "parameter=value"
   int seeds = 0;                 ///< 0: as the study says
   bool networks = false;         ///< a network file is taken, too
+  int attribute = 0;             ///< orders of edits; 0: the study's own variants
 };
 
 void add_study_arguments(CLI::App& app, StudyArguments& arguments);

@@ -24,6 +24,12 @@ void add_values(CLI::App& app, StudyArguments& arguments) {
   app.add_option("--set", arguments.set, "overrides path.attribute=value or parameter=value")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
+  const auto set = [&arguments](const std::string& name) {
+    arguments.set.push_back("train.precision=" + name);
+  };
+  app.add_option_function<std::string>("--precision", set,
+                                       "of the steps, over the pipeline's: fp32, bf16 or fp16")
+      ->type_name("NAME");
 }
 
 }  // namespace
@@ -52,8 +58,11 @@ void add_variant_arguments(CLI::App& app, StudyArguments& arguments) {
 }
 
 Study read_study(const StudyArguments& arguments) {
-  StudyOptions options{
-      .profile = arguments.profile, .only = arguments.only, .networks = arguments.networks};
+  StudyOptions options{.profile = arguments.profile,
+                       .only = arguments.only,
+                       .networks = arguments.networks,
+                       .attribute = arguments.attribute,
+                       .check = [](const FlatSpec& spec) { build_pipeline(spec); }};
   for (const std::string& text : arguments.set) {
     const size_t equals = text.find('=');
     if (equals == 0 || equals == std::string::npos) {

@@ -11,6 +11,8 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "core/study/attribution.h"
+#include "core/study/budget.h"
 #include "core/study/study.h"
 #include "core/study/table.h"
 #include "viz/drawings.h"
@@ -24,8 +26,10 @@ struct Arguments {
   std::string backend = "onednn";
   std::string runs = "runs";
   std::string data;
-  int threads = 0;
-  bool download = false, fresh = false, fail_fast = false, explain = false, json = false;
+  std::string budget;
+  int threads = 0, jobs = 1, retries = 0;
+  bool download = false, fresh = false, explain = false, json = false;
+  bool fail_fast = false, keep_going = false, untimed = false;
 };
 
 /// What a signal handler may touch.
@@ -69,6 +73,7 @@ std::string command_of(const Arguments& arguments) {
     const bool plain = set.find_first_of(" '\"[]{}$*;&|<>()") == std::string::npos;
     add("--set", plain ? set : "'" + set + "'");
   }
+  add("--attribute", study.attribute == 0 ? "" : fmt::format("{}", study.attribute));
   add("--backend", arguments.backend == "onednn" ? "" : arguments.backend);
   return out;
 }
@@ -93,6 +98,12 @@ class Drawings {
 };
 
 void print_result(const StudyOutcome& outcome, const Arguments& arguments, Streams& streams) {
+  if (outcome.result.attribution) {
+    const AttributionTable table = attribute(outcome.result);
+    if (arguments.json) return print_json(streams, to_json(table));
+    fmt::print(streams.out, "{}", to_terminal(table));
+    return;
+  }
   const Table table = make_table(outcome.result);
   const bool is_empty = table.metric.empty();  // no run is finished
   if (arguments.json) {
@@ -129,6 +140,11 @@ ExitCode run(const Arguments& arguments, Streams& streams) {
     options.data.progress = [&](std::string_view what, double done) { progress.work(what, done); };
     options.fresh = arguments.fresh;
     options.fail_fast = arguments.fail_fast;
+    options.keep_going = arguments.keep_going;
+    options.retries = arguments.retries;
+    options.jobs = arguments.jobs;
+    if (!arguments.budget.empty()) options.budget = parse_duration(arguments.budget);
+    options.timed = !arguments.untimed;
     options.explain = arguments.explain;
     options.stop = &stop_asked;
     options.draw = [&](const Variant& variant) { return drawings.of(variant); };
@@ -148,15 +164,30 @@ ExitCode run(const Arguments& arguments, Streams& streams) {
 Action add_run(CLI::App& app, Streams& streams) {
   const auto arguments = std::make_shared<Arguments>();
   add_study_arguments(app, arguments->study);
+  app.add_option("--attribute", arguments->study.attribute,
+                 "instead of the variants, the sets of edits of N orders: what each edit gives")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000))
+      ->excludes("--only");
   app.add_option("--backend", arguments->backend, "onednn (default), libtorch or reference");
   app.add_option("--data", arguments->data,
                  "where the data lies: a file or a folder (default: $EXPGRAPH_DATA)");
   app.add_flag("--download", arguments->download, "fetch data that is missing");
-  app.add_option("--threads", arguments->threads, "threads of a step (default: all)")
+  app.add_option("--threads", arguments->threads, "threads of a run (default: all)")
       ->check(CLI::Range(0, 1024));
+  app.add_option("--jobs", arguments->jobs, "runs side by side; more than one: --untimed")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--budget", arguments->budget,
+                 "30m: runs that tell most first, none that would not end in time");
+  app.add_flag("--untimed", arguments->untimed, "runs may share the device; their times are void");
   app.add_option("--runs", arguments->runs, "folder of all runs (default: runs)");
   app.add_flag("--fresh", arguments->fresh, "train again what is finished");
-  app.add_flag("--fail-fast", arguments->fail_fast, "stop at the first failed run");
+  const auto fail_fast =
+      app.add_flag("--fail-fast", arguments->fail_fast, "stop at the first failed run");
+  app.add_flag("--keep-going", arguments->keep_going, "go on after errors of any kind")
+      ->excludes(fail_fast);
+  app.add_option("--retries", arguments->retries, "tries of a failed run, if it has not diverged")
+      ->check(CLI::Range(0, 100));
   app.add_flag("--explain", arguments->explain, "say why each run is due");
   add_json(app, arguments->json);
   return [arguments, &streams] { return run(*arguments, streams); };

@@ -10,7 +10,7 @@
 #include <map>
 
 #include "core/data/choices.h"
-#include "core/ir/op_schema.h"
+#include "core/precision_of.h"
 #include "core/train/side_run.h"
 
 namespace expgraph {
@@ -102,29 +102,35 @@ double quantile(const std::vector<double>& sorted, double part) {
   return sorted[low] + (at - double(low)) * (sorted[high] - sorted[low]);
 }
 
-std::string name_of(const Node& node) {
-  if (!node.body) return std::string(node.op->name);
-  return node.attributes.text("kind");
-}
-
-std::vector<OperatorTime> operator_times(const Graph& graph, Training& training, int64_t steps) {
-  std::map<std::string, OperatorTime> found;
-  std::map<std::string, double> flops;
+std::vector<TimedNode> time_nodes(const Graph& graph, Training& training, int64_t steps) {
+  std::map<size_t, TimedNode> found;
   for (int64_t k = 0; k < steps; ++k) {
     training.step();
-    for (const NodeTime& time : training.node_times()) {
-      const Node& node = graph.node(time.node);
-      OperatorTime& entry = found[name_of(node)];
-      entry.seconds += time.seconds / double(steps);
-      if (k > 0) continue;
-      ++entry.nodes;
-      flops[name_of(node)] += double(cost_of(graph, node).flops);
+    const std::vector<NodeTime> times = training.node_times();
+    for (size_t at = 0; at < times.size(); ++at) {
+      const Node& node = graph.node(times[at].node);
+      TimedNode& entry = found[at];
+      if (k == 0) entry = {.name = display_name(node), .cost = cost_of(graph, node)};
+      entry.seconds += times[at].seconds / double(steps);
     }
+  }
+  std::vector<TimedNode> out;
+  for (auto& [at, entry] : found) out.push_back(std::move(entry));
+  return out;
+}
+
+std::vector<OperatorTime> operator_times(const std::vector<TimedNode>& nodes) {
+  std::map<std::string, OperatorTime> found;
+  for (const TimedNode& node : nodes) {
+    OperatorTime& entry = found[node.name];
+    entry.name = node.name;
+    ++entry.nodes;
+    entry.seconds += node.seconds;
+    entry.gflops += double(node.cost.flops) * 1e-9;  // of a step, until below
   }
   std::vector<OperatorTime> out;
   for (auto& [name, entry] : found) {
-    entry.name = name;
-    entry.gflops = entry.seconds > 0 ? flops[name] / entry.seconds * 1e-9 : 0;
+    entry.gflops = entry.seconds > 0 ? entry.gflops / entry.seconds : 0;
     out.push_back(std::move(entry));
   }
   std::stable_sort(out.begin(), out.end(),
@@ -156,6 +162,7 @@ BenchResult bench(FlatSpec spec, const Backend& backend, const BenchOptions& opt
   const CompiledPipeline compiled = compile_pipeline(spec, compile);
   const std::shared_ptr<const Dataset> data = generate(compiled.train.graphs.data);
   BenchResult result{.backend = backend.name(),
+                     .precision = precision_of(spec),
                      .batch = compiled.train.graphs.batch,
                      .steps = options.steps,
                      .samples = data->info.count,
@@ -181,7 +188,8 @@ BenchResult bench(FlatSpec spec, const Backend& backend, const BenchOptions& opt
     Training training(compiled, data, backend, {.threads = options.threads, .profile = true});
     for (int64_t k = 0; k < options.warm_up; ++k) training.step();
     const int64_t steps = std::clamp<int64_t>(options.steps / 4, 1, 10);
-    result.operators = operator_times(compiled.train.step.graph, training, steps);
+    result.nodes = time_nodes(compiled.train.step.graph, training, steps);
+    result.operators = operator_times(result.nodes);
   }
   return result;
 }

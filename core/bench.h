@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/ir/op_schema.h"
 #include "core/spec/graph_spec.h"
 
 namespace expgraph {
@@ -18,6 +19,13 @@ struct BenchOptions {
   bool profile = true;  ///< a pass of its own in which every operator is timed
 };
 
+/// A node of a step.
+struct TimedNode {
+  std::string name;  ///< its operator, or the kind of its fusion
+  Cost cost;
+  double seconds = 0;  ///< mean over the profiled steps
+};
+
 /// All nodes of one operator (or one kind of fusion) in a step.
 struct OperatorTime {
   std::string name;
@@ -28,6 +36,7 @@ struct OperatorTime {
 
 struct BenchResult {
   std::string backend;
+  DType precision = DType::f32;
   int64_t batch = 0;
   int64_t steps = 0;
   int64_t samples = 0;              ///< generated
@@ -40,6 +49,7 @@ struct BenchResult {
   int64_t parameters = 0, flops = 0;
   int64_t planned_bytes = 0;            ///< states, arena and bindings as planned
   int64_t peak_rss_bytes = 0;           ///< of the whole process, before the profiled pass
+  std::vector<TimedNode> nodes;         ///< of the profiled steps, as they run
   std::vector<OperatorTime> operators;  ///< slowest first
 };
 

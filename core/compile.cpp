@@ -7,13 +7,21 @@
 #include <cmath>
 
 #include "core/ir/op_schema.h"
+#include "core/precision_of.h"
+#include "core/program_cache.h"
+#include "core/support/hash.h"
 
 namespace expgraph {
 namespace {
 
 /// Passes and memory plan of one graph; every stage is shown to the caller's dump.
-Program compile_graph(Graph graph, const TrainingSpec* training, const std::string& stage,
-                      const CompilePipelineOptions& options) {
+Program compile_graph(Graph graph, const TrainingSpec* training, DType compute,
+                      const std::string& stage, const CompilePipelineOptions& options) {
+  std::string key;
+  if (options.cache != nullptr) {
+    key = ProgramCache::key(graph, training, compute);
+    if (const auto known = options.cache->find(key)) return *known;
+  }
   PassOptions passes{.simplify = options.simplify, .fuse = options.fuse};
   int number = 0;
   const auto show = [&](std::string_view name, const Graph& now, bool changed) {
@@ -26,26 +34,43 @@ Program compile_graph(Graph graph, const TrainingSpec* training, const std::stri
     show("build", graph, true);
     passes.dump = show;
   }
+  TrainingSpec in_precision = training != nullptr ? *training : TrainingSpec{};
+  if (compute != DType::f32) {
+    const std::vector<ValueId*> values = in_precision.values();
+    std::vector<ValueId> followed;
+    for (const ValueId* value : values) followed.push_back(*value);
+    graph = precision(graph, compute, followed);
+    for (size_t k = 0; k < values.size(); ++k) *values[k] = followed[k];
+    if (options.dump) show("precision", graph, true);
+  }
   const Target& goal = target(options.backend);
-  Program program{.graph = run_passes(std::move(graph), training, goal, passes), .plan = {}};
+  Program program{.graph = run_passes(std::move(graph),
+                                      training != nullptr ? &in_precision : nullptr, goal, passes),
+                  .plan = {}};
   program.plan = plan_memory(program.graph, goal, options.share_memory);
   verify_plan(program.graph, program.plan);
+  if (options.cache != nullptr) {
+    program.identity = program_identity(program);
+    options.cache->add(key, program);
+  }
   return program;
 }
 
-SidePrograms compile_side(SideGraphs graphs, const std::string& side,
+/// What is done to samples before the step is done in f32.
+SidePrograms compile_side(SideGraphs graphs, DType compute, const std::string& side,
                           const CompilePipelineOptions& options) {
   SidePrograms programs;
   if (graphs.prepare) {
-    programs.prepare = compile_graph(*graphs.prepare, nullptr, side + "/prepare", options);
+    programs.prepare =
+        compile_graph(*graphs.prepare, nullptr, DType::f32, side + "/prepare", options);
   }
   for (const StartSpec& start : graphs.starts) {
     programs.starts.push_back(
-        compile_graph(start.samples, nullptr, side + "/start/" + start.state, options));
+        compile_graph(start.samples, nullptr, DType::f32, side + "/start/" + start.state, options));
   }
-  programs.feed = compile_graph(graphs.feed, nullptr, side + "/feed", options);
+  programs.feed = compile_graph(graphs.feed, nullptr, DType::f32, side + "/feed", options);
   const TrainingSpec* training = graphs.training ? &*graphs.training : nullptr;
-  programs.step = compile_graph(graphs.forward, training, side + "/step", options);
+  programs.step = compile_graph(graphs.forward, training, compute, side + "/step", options);
   programs.graphs = std::move(graphs);
   return programs;
 }
@@ -89,6 +114,10 @@ int64_t resident_bytes(const SideGraphs& side) {
 
 }  // namespace
 
+std::string program_identity(const Program& program) {
+  return program.identity.empty() ? content_hash(to_text(program.graph)) : program.identity;
+}
+
 int64_t remainder_batch(const SideGraphs& side) {
   return side.drop_last ? 0 : side.data.count % side.nominal_batch;
 }
@@ -102,13 +131,15 @@ CompiledPipeline compile_pipeline(const FlatSpec& spec, const CompilePipelineOpt
   PipelineGraphs graphs = build_pipeline(spec, options.build);
 
   CompiledPipeline out;
+  const DType compute = precision_of(spec);
   out.epochs = graphs.epochs;
+  out.stop = graphs.stop;
   out.steps_per_epoch = steps_of_epoch(graphs.train);
   out.steps = static_cast<int64_t>(std::ceil(graphs.epochs * double(out.steps_per_epoch) - 1e-9));
   out.parameters = trainable_elements(graphs.train.forward);
   out.macs = total_cost(graphs.train.forward).macs / graphs.train.batch;
 
-  out.train = compile_side(std::move(graphs.train), "train", options);
+  out.train = compile_side(std::move(graphs.train), compute, "train", options);
   out.flops = total_cost(out.train.step.graph).flops;
   const MemoryPlan& train = out.train.step.plan;
   out.data_bytes = resident_bytes(out.train.graphs);
@@ -116,7 +147,7 @@ CompiledPipeline compile_pipeline(const FlatSpec& spec, const CompilePipelineOpt
   int64_t bindings = train.binding_bytes;
   if (graphs.test) {
     graphs.test->forward = read_averages(graphs.test->forward, out.train);
-    out.test = compile_side(std::move(*graphs.test), "test", options);
+    out.test = compile_side(std::move(*graphs.test), compute, "test", options);
     arena = std::max(arena, out.test->step.plan.arena_bytes);
     bindings = std::max(bindings, out.test->step.plan.binding_bytes);
     out.data_bytes += resident_bytes(out.test->graphs);

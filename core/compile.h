@@ -14,7 +14,11 @@ namespace expgraph {
 struct Program {
   Graph graph;
   MemoryPlan plan;
+  std::string identity = {};  ///< program_identity, when a cache has had it made already
 };
+
+/// Hash of a program's text: equal for programs that do the same, to the last attribute.
+std::string program_identity(const Program& program);
 
 /// One side, compiled.
 struct SidePrograms {
@@ -27,6 +31,7 @@ struct SidePrograms {
 
 struct CompiledPipeline {
   double epochs = 0;
+  std::optional<Condition> stop;  ///< ends training after the first epoch at which it holds
   int64_t steps_per_epoch = 0;
   int64_t steps = 0;       ///< of the whole training
   int64_t parameters = 0;  ///< elements of trainable states, frozen ones too
@@ -47,6 +52,8 @@ struct Stage {
   bool changed = true;
 };
 
+class ProgramCache;
+
 struct CompilePipelineOptions {
   std::string backend = "onednn";
   bool simplify = true;
@@ -54,6 +61,7 @@ struct CompilePipelineOptions {
   bool share_memory = true;
   BuildOptions build;
   std::function<void(const Stage&)> dump;  ///< may be empty
+  ProgramCache* cache = nullptr;           ///< of programs made with these options; not with dump
 };
 
 CompiledPipeline compile_pipeline(const FlatSpec& spec, const CompilePipelineOptions& options = {});

@@ -413,7 +413,28 @@ double read_epochs(const SpecNode& train) {
   return value;
 }
 
+/// What `stop` says; its metric is one of the pipeline's.
+std::optional<Condition> read_stop(const SpecNode& train, const PipelineGraphs& graphs) {
+  const AttributeSpec* stop = train.find("stop");
+  if (stop == nullptr) return std::nullopt;
+  Condition condition = read_condition(stop->value, "'stop'");
+  const std::vector<std::string> names = metric_names(graphs.train, graphs.test);
+  if (std::find(names.begin(), names.end(), condition.metric) != names.end()) return condition;
+  Error error(fmt::format("there is no metric '{}'", condition.metric), condition.where);
+  const std::string hint = did_you_mean(condition.metric, names);
+  throw hint.empty() ? error : error.note(hint);
+}
+
 }  // namespace
+
+std::vector<std::string> metric_names(const SideGraphs& train,
+                                      const std::optional<SideGraphs>& test) {
+  std::vector<std::string> names;
+  for (const MetricSpec& metric : train.metrics) names.push_back("train/" + metric.name);
+  if (!test) return names;
+  for (const MetricSpec& metric : test->metrics) names.push_back("test/" + metric.name);
+  return names;
+}
 
 PipelineGraphs build_pipeline(const FlatSpec& spec, const BuildOptions& options) {
   const SpecNode* train = spec.find("train");
@@ -431,6 +452,7 @@ PipelineGraphs build_pipeline(const FlatSpec& spec, const BuildOptions& options)
   if (spec.find("test") != nullptr) {
     out.test = SideBuilder(spec, resolver, "test", options.test_batch, options).build();
   }
+  out.stop = read_stop(*train, out);
   return out;
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/ir/graph.h"
 #include "core/passes/passes.h"
+#include "core/spec/condition.h"
 #include "core/spec/graph_spec.h"
 
 namespace expgraph {
@@ -72,6 +73,7 @@ struct SideGraphs {
 
 struct PipelineGraphs {
   double epochs = 0;
+  std::optional<Condition> stop;  ///< ends training after the first epoch at which it holds
   SideGraphs train;
   std::optional<SideGraphs> test;
 };
@@ -87,6 +89,10 @@ struct BuildOptions {
 
 /// Throws Error at the node's place with its chain of blocks.
 PipelineGraphs build_pipeline(const FlatSpec& spec, const BuildOptions& options = {});
+
+/// "train/loss", "test/accuracy": as records name them.
+std::vector<std::string> metric_names(const SideGraphs& train,
+                                      const std::optional<SideGraphs>& test);
 
 /// OpNames from the op records.
 const OpNames& op_names();

@@ -5,31 +5,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/compile.h"
-#include "core/spec/study_spec.h"
-#include "core/train/schedules.h"
+#include "tests/support/recipe.h"
 
 using namespace expgraph;
 
 namespace {
-
-CompiledPipeline compiled(const std::string& file, const std::string& variant) {
-  const StudyOptions options{.profile = "cifar10", .only = {variant}, .set = {}, .seeds = {}};
-  const Study study =
-      read_study(EXPGRAPH_SOURCE_DIR "/experiments/" + file + ".yaml", options, op_names());
-  REQUIRE(study.variants.size() == 1);
-  return compile_pipeline(study.variants[0].spec);
-}
-
-double value(const CompiledPipeline& compiled, std::string_view leaf, int64_t step) {
-  for (const ScheduleSpec& schedule : compiled.train.graphs.schedules) {
-    if (schedule.leaf != leaf) continue;
-    return schedule_value(*schedule.op, schedule.attributes,
-                          {step, compiled.steps_per_epoch, compiled.steps});
-  }
-  FAIL("no schedule ", leaf);
-  return 0;
-}
 
 /// The update node of a parameter.
 const Node& update_of(const CompiledPipeline& compiled, const std::string& parameter) {
@@ -58,7 +38,7 @@ double line(double a, double b, double x, double length) { return a + (b - a) * 
 }  // namespace
 
 TEST_CASE("airbench94: learning rate, lookahead and the frozen bias, in each of 476 steps") {
-  const CompiledPipeline recipe = compiled("airbench", "airbench94");
+  const CompiledPipeline recipe = compiled_recipe("airbench", "airbench94");
   REQUIRE(recipe.steps == 476);
   CHECK(recipe.parameters == 1'971'640);
   CHECK(recipe.macs == 118'147'360);
@@ -67,16 +47,16 @@ TEST_CASE("airbench94: learning rate, lookahead and the frozen bias, in each of 
     CAPTURE(step);
     const auto t = static_cast<double>(step);
     const double factor = step < 109 ? line(0.2, 1, t, 109) : line(1, 0.07, t - 109, 476 - 109);
-    CHECK(value(recipe, "train/lr", step) == doctest::Approx(lr * factor).epsilon(1e-9));
+    CHECK(schedule_at(recipe, "train/lr", step) == doctest::Approx(lr * factor).epsilon(1e-9));
     const double alpha = std::pow(0.95, 5) * std::pow((t + 1) / 476, 3);
-    CHECK(value(recipe, "train/decay", step) == doctest::Approx(alpha).epsilon(1e-9));
-    CHECK(value(recipe, "train/until", step) == (step < 3 * 48 ? 1 : 0));
+    CHECK(schedule_at(recipe, "train/decay", step) == doctest::Approx(alpha).epsilon(1e-9));
+    CHECK(schedule_at(recipe, "train/until", step) == (step < 3 * 48 ? 1 : 0));
   }
 }
 
 TEST_CASE(
     "airbench94: factors of the learning rate and the weight decay of each kind of parameter") {
-  const CompiledPipeline recipe = compiled("airbench", "airbench94");
+  const CompiledPipeline recipe = compiled_recipe("airbench", "airbench94");
   const Graph& graph = recipe.train.step.graph;
   const double decay = 0.0153 * 1024 / 11.5;
 
@@ -101,7 +81,7 @@ TEST_CASE(
 }
 
 TEST_CASE("airbench94: the rungs before its tricks train all that they have") {
-  const CompiledPipeline plain = compiled("airbench", "plain");
+  const CompiledPipeline plain = compiled_recipe("airbench", "plain");
   CHECK(plain.parameters == 1'971'640);
   CHECK(plain.steps == 34 * 48);
   CHECK(is_updated(plain, "train/net/whiten/w"));
@@ -109,7 +89,7 @@ TEST_CASE("airbench94: the rungs before its tricks train all that they have") {
 }
 
 TEST_CASE("second ladder: its last rung's schedule, factors and averages") {
-  const CompiledPipeline recipe = compiled("bag_of_tricks", "views");
+  const CompiledPipeline recipe = compiled_recipe("bag_of_tricks", "views");
   REQUIRE(recipe.steps == 970);
   for (int64_t step = 0; step < 970; ++step) {
     CAPTURE(step);
@@ -117,7 +97,7 @@ TEST_CASE("second ladder: its last rung's schedule, factors and averages") {
     const double lr = step < 194   ? line(0, 1, t, 194)
                       : step < 776 ? line(1, 0.1, t - 194, 776 - 194)
                                    : 0.1;
-    CHECK(value(recipe, "train/lr", step) == doctest::Approx(lr).epsilon(1e-9));
+    CHECK(schedule_at(recipe, "train/lr", step) == doctest::Approx(lr).epsilon(1e-9));
   }
   const Node& bias = update_of(recipe, "train/net/layer1/main/bn/bias");
   CHECK(bias.attributes.real("weight_decay") == doctest::Approx(5e-4 / 64).epsilon(1e-12));

@@ -5,8 +5,7 @@ file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/backends/libtorch/c
 
 function(cuda_test_program program label prefix)
   add_executable(${program} ${ARGN})
-  target_link_libraries(${program} PRIVATE doctest::doctest expgraph_test_support)
-  target_compile_definitions(${program} PRIVATE DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN)
+  target_link_libraries(${program} PRIVATE expgraph_test_support)
   add_dependencies(${program} expgraph_reference)
   doctest_discover_tests(${program} TEST_PREFIX "${prefix}: "
     PROPERTIES LABELS ${label} SKIP_REGULAR_EXPRESSION "test skipped: ")

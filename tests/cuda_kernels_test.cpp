@@ -1,4 +1,4 @@
-// cuda_kernels_test: the kernels of loss, update, feed and metrics do what the reference backend's
+// cuda_kernels_test: the kernels of loss and update do what the reference backend's
 // operators do.
 #include <doctest/doctest.h>
 
@@ -7,11 +7,9 @@
 #include "tests/support/guarded_run.h"
 #include "tests/support/kernel_case.h"
 #include "tests/support/kernel_runs.h"
-#include "tests/support/op_graphs.h"
 
 using namespace expgraph;
 using namespace expgraph::test;
-using cuda::AugmentStep;
 using cuda::Storage;
 
 namespace {
@@ -184,144 +182,6 @@ void check_update(Comparison& compare) {
   }
 }
 
-/// One step of an augmentation, as a node of the data family and as the kernel's steps back.
-struct Sampled {
-  Graph graph{"feed"};
-  Tensors inputs;
-  ValueId images;
-  std::vector<AugmentStep> steps;  ///< from the source on
-  std::vector<std::unique_ptr<DeviceArray<int32_t>>> tables;
-  std::mt19937 random{5};
-  std::vector<int32_t> order;
-
-  const Shape& shape() const { return graph.type(images).shape; }
-  void add_node(const char* name, Attributes attributes = {}) {
-    images = graph.add(name, {images}, std::move(attributes), name);
-  }
-  /// Choices of every sample; the graph sees those of the batch.
-  const int32_t* add_choices(const char* name, const std::vector<int64_t>& bounds,
-                             Attributes attributes = {}) {
-    const auto width = std::ssize(bounds);
-    std::vector<int32_t> all(static_cast<size_t>(kCount * width));
-    for (size_t i = 0; i < all.size(); ++i)
-      all[i] = std::uniform_int_distribution<int32_t>(
-          0, static_cast<int32_t>(bounds[i % bounds.size()]) - 1)(random);
-    const TensorType type{DType::i32, {std::ssize(order), width}};
-    Tensor& batch = inputs.emplace(name, type).first->second;
-    for (int64_t b = 0; b < std::ssize(order); ++b)
-      for (int64_t k = 0; k < width; ++k)
-        batch.set(b * width + k,
-                  all[static_cast<size_t>(order[static_cast<size_t>(b)] * width + k)]);
-    images = graph.add(name, {images, graph.add_input(name, type)}, std::move(attributes), name);
-    tables.push_back(std::make_unique<DeviceArray<int32_t>>(all));
-    return tables.back()->data();
-  }
-  static constexpr int64_t kCount = 11;
-};
-
-Attributes with_size(int64_t height, int64_t width) {
-  Attributes attributes;
-  attributes.set("size", std::vector<int64_t>{height, width});
-  return attributes;
-}
-
-/// The nodes named by letters: n normalise, r pad by reflection, z pad by zeros, c crop, f flip, o
-/// cutout.
-void add_steps(Sampled& s, const std::string& letters, const std::vector<double>& mean,
-               const std::vector<double>& std) {
-  using Kind = AugmentStep::Kind;
-  for (const char letter : letters) {
-    const auto h = static_cast<int32_t>(s.shape()[1]), w = static_cast<int32_t>(s.shape()[2]);
-    if (letter == 'n') {
-      Attributes attributes;
-      attributes.set("mean", mean);
-      attributes.set("std", std);
-      s.add_node("normalise", std::move(attributes));
-      s.steps.push_back({.kind = Kind::normalise});
-    } else if (letter == 'r' || letter == 'z') {
-      Attributes attributes = with_size(2, 3);
-      attributes.set("mode", std::string(letter == 'r' ? "reflect" : "zero"));
-      s.add_node("pad", std::move(attributes));
-      s.steps.push_back(
-          {.kind = letter == 'r' ? Kind::reflect : Kind::zeros, .height = h, .width = w});
-      s.steps.push_back({.kind = Kind::offset, .y = -2, .x = -3});
-    } else if (letter == 'c') {
-      const int32_t* choices = s.add_choices("random_crop", {3, 4}, with_size(h - 2, w - 3));
-      s.steps.push_back({.kind = Kind::offset, .choices = choices, .choice_width = 2});
-    } else if (letter == 'f') {
-      const int32_t* choices = s.add_choices("random_flip", {2});
-      s.steps.push_back({.kind = Kind::flip, .width = w, .choices = choices, .choice_width = 1});
-    } else {
-      const int32_t* choices = s.add_choices("cutout", {h - 3, w - 4}, with_size(4, 5));
-      s.steps.push_back(
-          {.kind = Kind::cutout, .y = 4, .x = 5, .choices = choices, .choice_width = 2});
-    }
-  }
-}
-
-void check_feed(const std::string& letters, Storage storage, Comparison& compare) {
-  constexpr int64_t kHeight = 9, kWidth = 11, kChannels = 3, kBatch = 4, kStep = 1;
-  Sampled s;
-  std::vector<int32_t> epoch(Sampled::kCount);
-  for (int32_t i = 0; i < Sampled::kCount; ++i)
-    epoch[static_cast<size_t>(i)] = i * 7 % Sampled::kCount;
-  s.order.assign(epoch.begin() + kStep * kBatch, epoch.begin() + (kStep + 1) * kBatch);
-  const TensorType type{DType::u8, {kBatch, kHeight, kWidth, kChannels}};
-  std::vector<uint8_t> samples(Sampled::kCount * kHeight * kWidth * kChannels);
-  for (uint8_t& byte : samples) byte = static_cast<uint8_t>(s.random());
-  Tensor& batch = s.inputs.emplace("x", type).first->second;
-  const int64_t size = type.elements() / kBatch;
-  for (int64_t i = 0; i < type.elements(); ++i)
-    batch.set(
-        i, samples[static_cast<size_t>(s.order[static_cast<size_t>(i / size)] * size + i % size)]);
-  s.images = s.graph.add_input("x", type);
-  const std::vector<double> mean{125.3, 123, 113.9}, std{63, 62.1, 66.7};
-  add_steps(s, letters, mean, std);
-  const Shape shape = s.shape();
-  s.add_node("to_images");
-  s.graph.add_result("images", s.images);
-
-  const bool normalised = letters.find('n') != std::string::npos;
-  std::vector<float> values;
-  for (size_t c = 0; c < kChannels; ++c)
-    for (int byte = 0; byte < 256; ++byte)
-      values.push_back(static_cast<float>(normalised ? (byte - mean[c]) / std[c] : byte));
-  std::vector<int32_t> labels(Sampled::kCount);
-  for (int32_t i = 0; i < Sampled::kCount; ++i) labels[static_cast<size_t>(i)] = 100 + i;
-  DeviceArray<uint8_t> device_samples(samples);
-  DeviceArray<int32_t> device_labels(labels), device_order(epoch), label(kBatch);
-  DeviceArray<int64_t> step(std::vector<int64_t>{kStep});
-  DeviceArray<float> table(values);
-  DeviceMap images(kBatch * shape[1] * shape[2] * kChannels, storage);
-  cuda::Augment args{.samples = device_samples.data(),
-                     .labels = device_labels.data(),
-                     .order = device_order.data(),
-                     .step = step.data(),
-                     .count = Sampled::kCount,
-                     .h = kHeight,
-                     .w = kWidth,
-                     .c = kChannels,
-                     .batch = kBatch,
-                     .full_batch = kBatch,
-                     .out_h = shape[1],
-                     .out_w = shape[2],
-                     .values = table.data(),
-                     .steps = static_cast<int>(s.steps.size()),
-                     .storage = storage,
-                     .images = images.data(),
-                     .label = label.data()};
-  std::copy(s.steps.rbegin(), s.steps.rend(), args.program);
-  cuda::gather_batch(args, nullptr);
-  std::vector<float> want =
-      to_channels_last(elements<float>(reference(s.graph, s.inputs).at("images")), kBatch,
-                       kChannels, shape[1] * shape[2]);
-  for (float& value : want) value = rounded(value, storage);
-  compare(letters, want, images.read(), 0);
-  std::vector<int32_t> want_label;
-  for (const int32_t sample : s.order) want_label.push_back(100 + sample);
-  compare(letters + ": label", want_label, label.read(), 0);
-}
-
 }  // namespace
 
 TEST_CASE("cross-entropy and its gradient are what reference says") {
@@ -376,37 +236,6 @@ TEST_CASE("flat parameters of any size are updated as reference updates them") {
   check_in_all_orders([](std::vector<float>& bits) {
     Comparison compare{{}, bits};
     check_update(compare);
-    return compare.faults;
-  });
-}
-
-TEST_CASE("a batch is gathered through any chain of augmentation to the bit") {
-  if (no_device()) return;
-  check_in_all_orders([](std::vector<float>& bits) {
-    Comparison compare{{}, bits};
-    for (const Storage storage : {Storage::f32, Storage::f16, Storage::bf16})
-      for (const char* letters : {"", "n", "nrcfo", "rcofn", "nzcf", "zcfno", "on", "nf", "cfo"})
-        check_feed(letters, storage, compare);
-    return compare.faults;
-  });
-}
-
-TEST_CASE("metrics of each step are kept in a table, schedules are read from one") {
-  if (no_device()) return;
-  check_in_all_orders([](std::vector<float>& bits) {
-    Comparison compare{{}, bits};
-    DeviceArray<float> values(std::vector<float>{1, 2, 3}), table(9), lr(1), momentum(1);
-    DeviceArray<float> schedules(std::vector<float>{0.1f, 0.9f, 0.2f, 0.8f, 0.3f, 0.7f});
-    DeviceArray<int64_t> step(std::vector<int64_t>{1});
-    const cuda::MetricSources sources{{values.data(), values.data() + 1, values.data() + 2}, 3};
-    const cuda::ScheduleTargets targets{{lr.data(), momentum.data()}, 2};
-    cuda::read_schedules(schedules.data(), step.data(), targets, nullptr);
-    cuda::record_metrics(sources, table.data(), step.data(), nullptr);
-    cuda::record_metrics(sources, table.data(), step.data(), nullptr);
-    compare("table", std::vector<float>{kNaN, kNaN, kNaN, 1, 2, 3, 1, 2, 3}, table.read(), 0);
-    compare("step", std::vector<int64_t>{3}, step.read(), 0);
-    compare("lr", std::vector<float>{0.2f}, lr.read(), 0);
-    compare("momentum", std::vector<float>{0.8f}, momentum.read(), 0);
     return compare.faults;
   });
 }

@@ -140,6 +140,7 @@ class Workplace {
     if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
     folder_ = pattern;
     fs::current_path(folder_);
+    setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);  // not this machine's calibration
     for (const char* name : {"graphs", "experiments"}) fs::create_symlink(kSource / name, name);
   }
   ~Workplace() {

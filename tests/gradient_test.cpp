@@ -63,6 +63,12 @@ Sample celu(Random& random) {
   return sample;
 }
 
+Sample cast(Random& random) {
+  Sample sample = elementwise(random);
+  sample.attributes.set("dtype", std::string("f64"));
+  return sample;
+}
+
 Sample scale(Random& random) {
   Sample sample = elementwise(random);
   sample.attributes.set("factor", static_cast<double>(pick(random, {-3, 2, 5})) / 4);
@@ -164,6 +170,7 @@ const std::map<std::string_view, Sample (*)(Random&)> kSamples = {
     {"max_pool", pool},
     {"relu", elementwise},
     {"reshape", reshape},
+    {"cast", cast},
     {"scale", scale},
 };
 

@@ -121,8 +121,8 @@ std::string take_literal(const std::string& text, size_t& at) {
 }
 
 /// Format strings of the errors that a source file throws: the literal in `Error(…`,
-/// `Error name(…` or `fail…(…`, in the first place or after one plain argument, with or without
-/// fmt::format.
+/// `Diverged(…`, `Error name(…` or `fail…(…`, in the first place or after one plain argument, with
+/// or without fmt::format.
 std::vector<std::string> messages_of(const std::string& text) {
   constexpr const char* format = "fmt::format(";
   const auto literal_in = [&](size_t at) {
@@ -138,7 +138,7 @@ std::vector<std::string> messages_of(const std::string& text) {
     const std::string name = text.substr(start, open - start);
     const bool declared =
         name == "error" && start >= 6 && text.compare(start - 6, 6, "Error ") == 0;
-    if (name != "Error" && !declared && !name.starts_with("fail")) continue;
+    if (name != "Error" && name != "Diverged" && !declared && !name.starts_with("fail")) continue;
     std::string message = literal_in(open + 1);
     const size_t comma = text.find_first_of(",()\";", open + 1);
     if (message.empty() && comma != std::string::npos && text[comma] == ',') {

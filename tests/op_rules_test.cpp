@@ -281,6 +281,7 @@ TEST_CASE("a gradient rule adds only what is wanted") {
        "cross_entropy(%0, %1)",
        {true, false, false, false},
        "cross_entropy_backward(dy, x0, x1, _, _)"},
+      {"f32[2]", "cast(%0) {dtype=\"bf16\"}", {true}, "cast(dy)"},
       {"f32[2]", "celu(%0)", {true}, "celu_backward(dy, y)"},
       {"f32[2]", "gelu(%0)", {true}, "gelu_backward(dy, x0)"},
   };

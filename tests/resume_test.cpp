@@ -8,6 +8,7 @@
 #include <fstream>
 #include <thread>
 
+#include "core/study/table.h"
 #include "core/support/hash.h"
 #include "core/support/philox.h"
 #include "tests/support/fast_fs.h"
@@ -48,7 +49,8 @@ namespace {
 constexpr int kKills = 20;
 
 /// The program as a user starts it, with a cache of its own.
-pid_t start(const TestFolder& folder, const fs::path& cache, const std::string& runs) {
+pid_t start(const TestFolder& folder, const fs::path& cache, const std::string& runs,
+            const char* study = "tiny.yaml") {
   std::fflush(nullptr);  // or the child writes what is buffered a second time
   const pid_t child = fork();
   if (child != 0) return child;
@@ -57,7 +59,7 @@ pid_t start(const TestFolder& folder, const fs::path& cache, const std::string& 
   const fs::path log = folder.path / "log";
   if (std::freopen(log.c_str(), "w", stdout) == nullptr) _exit(125);
   if (std::freopen(log.c_str(), "a", stderr) == nullptr) _exit(125);
-  const std::string file = (folder.path / "tiny.yaml").string();
+  const std::string file = (folder.path / study).string();
   execl(program.c_str(), "expgraph", "run", file.c_str(), "--backend", "reference", "--threads",
         "1", "--runs", (folder.path / runs).c_str(), static_cast<char*>(nullptr));
   _exit(126);
@@ -122,4 +124,96 @@ TEST_CASE("killed at random moments and started again, a run ends with the same 
   }
   CHECK(same == kKills);
   CHECK(killed >= kKills / 2);
+}
+
+namespace {
+
+/// 8 variants (one a no-op, one that differs in its evaluation) with 5 seeds.
+constexpr const char* kForty = R"(study: forty
+pipeline: tiny.yaml
+seeds: 5
+params: {epochs: 1}
+list:
+  - variant: base
+  - variant: same
+    edits: [{set: {train/update.momentum: 0.9}}]
+  - variant: tested
+    edits: [{set: {test/batch.size: 12}}]
+  - variant: batch
+    edits: [{set: {train/batch.size: 20}}]
+  - variant: plain
+    edits: [{set: {train/update.nesterov: false}}]
+  - variant: still
+    edits: [{remove: train/crop}, {remove: train/pad}]
+  - variant: decay
+    edits: [{set: {train/update.weight_decay: 1e-3}}]
+  - variant: longer
+    edits: [{set: {train.epochs: 2}}]
+)";
+
+/// Lines of a table without what clocks say.
+std::string table_of(const fs::path& runs) {
+  const StudyResult result = load_study(system_fs(), runs / "forty");
+  const Table table = make_table(result);
+  std::string out;
+  for (const TableRow& row : table.rows) {
+    out += fmt::format("{} {} {} {} {}", row.name, row.same_as, row.metric.n, row.metric.mean,
+                       row.metric.deviation);
+    if (row.change) out += fmt::format(" {} {}", row.change->mean, row.change->holm.value_or(-1));
+    out += "\n";
+  }
+  return out;
+}
+
+/// Finished runs below a folder, by "variant/seed-key".
+std::vector<std::string> finished_in(const fs::path& study) {
+  std::vector<std::string> out;
+  for (const auto& entry : fs::recursive_directory_iterator(study)) {
+    if (entry.path().filename() != "summary.json") continue;
+    out.push_back(entry.path().parent_path().lexically_relative(study).string());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a study of 40 runs, killed at 30 moments: every run once, and the same table") {
+  constexpr int kMoments = 30;
+  const TestFolder folder;
+  const fs::path cache = folder.path / "cache";
+  std::ofstream(folder.path / "tiny.yaml") << kTinyPipeline;
+  std::ofstream(folder.path / "forty.yaml") << kForty;
+  const auto go = [&](const std::string& runs) { return start(folder, cache, runs, "forty.yaml"); };
+  REQUIRE(wait_for(go("never")) == 0);  // also fills the cache
+  fs::remove_all(folder.path / "never");
+  const auto begin = std::chrono::steady_clock::now();
+  REQUIRE(wait_for(go("never")) == 0);
+  const double whole = seconds_since(begin);
+  const std::string expected = table_of(folder.path / "never");
+  const std::vector<std::string> runs = finished_in(folder.path / "never/forty");
+  REQUIRE(runs.size() == 40);
+
+  PhiloxStream random({40, 1}, 0);
+  int killed = 0;
+  for (int moment = 0; moment < kMoments; ++moment) {
+    const pid_t child = go("killed");
+    std::this_thread::sleep_for(
+        std::chrono::duration<double>(whole * random.next() / 4294967296.0));
+    kill(child, SIGKILL);
+    const int status = wait_for(child);
+    const bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    REQUIRE((was_killed || status == 0));
+    killed += was_killed ? 1 : 0;
+    // Killed early and late, and every third time from the start.
+    if (moment % 3 == 2 && moment + 1 < kMoments) fs::remove_all(folder.path / "killed");
+  }
+  REQUIRE(wait_for(go("killed")) == 0);
+  CHECK(table_of(folder.path / "killed") == expected);
+  CHECK(finished_in(folder.path / "killed/forty") == runs);
+  CHECK(killed >= kMoments / 3);
+  // What is finished is not run again.
+  const auto before = fs::last_write_time(folder.path / "killed/forty" / runs[0] / "summary.json");
+  REQUIRE(wait_for(go("killed")) == 0);
+  CHECK(fs::last_write_time(folder.path / "killed/forty" / runs[0] / "summary.json") == before);
 }

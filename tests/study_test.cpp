@@ -72,7 +72,7 @@ StudyResult ladder(bool three_seeds) {
           variant_of(
               "batch_size", "batch of 512, learning rate times four times 1.1", "baseline",
               {{"epochs", "2"}, {"batch.size", "512"}, {"lr.values", "[0, 0.44, 0.02, 0]"}},
-              records({record_of(25.6, 0.60), record_of(25.9, 0.62), record_of(26.2, 0.61)})),
+              records({record_of(25.6, 0.60), record_of(25.9, 0.62), record_of(26.5, 0.61)})),
           variant_of("merged", "repeated batch norm and ReLU merged", "batch_size",
                      {{"epochs", "2"}, {"batch.size", "512"}, {"lr.values", "[0, 0.44, 0.02, 0]"}},
                      records({record_of(5.6, 0.50, 114762), record_of(5.9, 0.52, 114762),
@@ -113,6 +113,25 @@ TEST_CASE("means, deviations and intervals are those worked out by hand") {
   CHECK(summarise(std::vector<double>{7.0}).deviation == 0);
   CHECK(confidence_interval(std::vector<double>{7.0}).half_width == 0);
   CHECK(summarise({}).n == 0);
+}
+
+TEST_CASE("p of the paired t test and Holm's correction are those worked out by hand") {
+  // t = 1 / (1.25 / sqrt 5), 4 degrees of freedom, sin = t / sqrt(4 + t^2) = 2/3; Abramowitz and
+  // Stegun 26.7.4: p = 1 - sin * (1 + cos^2 / 2) = 4/27.
+  const std::vector<double> differences = {1 - 1.58113883, 1 - 0.79056942, 1, 1.79056942,
+                                           2.58113883};
+  CHECK(summarise(differences).deviation == doctest::Approx(1.25).epsilon(1e-8));
+  CHECK(*paired_p(differences) == doctest::Approx(4.0 / 27).epsilon(1e-8));
+  CHECK(*paired_p(std::vector<double>{0, 0, 0}) == 1);
+  CHECK_FALSE(paired_p(std::vector<double>{0.3 - 0.2, 0.2 - 0.1, 0.1}).has_value());
+  CHECK_FALSE(paired_p(std::vector<double>{0.1}).has_value());
+  // Holm (1979): 0.01 * 4, then 0.02 * 3, 0.03 * 2 is not below that, 0.04 * 1 neither.
+  const std::vector<double> p = {0.03, 0.01, 0.04, 0.02};
+  const std::vector<double> corrected = holm(p);
+  const std::vector<double> expected = {0.06, 0.04, 0.06, 0.06};
+  for (size_t k = 0; k < p.size(); ++k) CHECK(corrected[k] == doctest::Approx(expected[k]));
+  CHECK(holm(std::vector<double>{0.9, 0.8}) == std::vector<double>{1, 1});
+  CHECK(holm({}).empty());
 }
 
 TEST_CASE("on a terminal titles wrap, numbers are aligned and what does not fit is named") {
@@ -180,7 +199,7 @@ TEST_CASE("expectations compare means over seeds with bounds and with the base")
         "batch_size: test/accuracy is 0.61, expected the same as the 0.56 of baseline");
   CHECK(unmet("merged", "batch_size", expectation("parameters", Kind::down)) == "");
   CHECK(unmet("batch_size", "baseline", expectation("seconds", Kind::up)) ==
-        "batch_size: seconds is 25.9, expected more than the 35.9 of baseline");
+        "batch_size: seconds is 26, expected more than the 35.9 of baseline");
   CHECK(unmet("batch_size", "baseline", expectation("macs", Kind::same)) == "");
 }
 
@@ -204,7 +223,7 @@ TEST_CASE("runs go seed by seed, are reused when finished, and made afresh when 
   const Study changed = tiny_study({{"a", "epochs: 1, peak_lr: 0.2"}}, 1);
   run_study(changed, system_fs(), options);
   REQUIRE(notes.size() == 2);
-  CHECK(notes[0].starts_with("a seed 0: due, spec changed since 0-"));
+  CHECK(notes[0].starts_with("a seed 0: due, program changed since 0-"));
 
   notes.clear();
   options.explain = false;
@@ -255,13 +274,14 @@ TEST_CASE("a failed run does not stop the others, unless that is asked for") {
   std::vector<std::string> notes;
   StudyRunOptions options = options_in(folder, notes);
   const Study study =
-      tiny_study({{"a", "epochs: 1"}, {"bad", "epochs: 1, peak_lr: 1e39"}, {"c", "epochs: 1"}}, 1);
+      tiny_study({{"a", "epochs: 1"}, {"bad", "epochs: 1, peak_lr: 1e39"}, {"c", "epochs: 2"}}, 1);
   const StudyOutcome outcome = run_study(study, system_fs(), options);
   CHECK(outcome.code() == ExitCode::run_failed);
   CHECK(outcome.result.variants[2].runs[0].record.has_value());
   CHECK(outcome.result.variants[1].runs[0].error.starts_with("the run has diverged"));
+  const TestFolder another;
+  options.runs = another.path.string();
   options.fail_fast = true;
-  options.fresh = true;
   const StudyOutcome fast = run_study(study, system_fs(), options);
   CHECK(fast.code() == ExitCode::run_failed);
   CHECK(fast.result.variants[2].runs.empty());
@@ -284,7 +304,7 @@ TEST_CASE("an expectation is checked by name before anything runs, by value at t
 
 TEST_CASE("a run folder belongs to one process at a time") {
   const TestFolder folder;
-  const RunIdentity identity{.spec = "s", .data = "d", .backend = "b", .code = "c"};
+  const RunIdentity identity{.program = "s", .data = "d", .backend = "b", .code = "c"};
   const RunFolder held(system_fs(), folder.path, "a", identity);
   const std::string message =
       fmt::format("another process is at this run: '{}'", held.path().string());
@@ -297,20 +317,26 @@ TEST_CASE("no name leads out of the folder of runs") {
   CHECK(study_folder("runs", "") == fs::path("runs/_"));
   CHECK(study_folder("runs", "a b/c\x1b") == fs::path("runs/a_b_c_"));
   const TestFolder folder;
-  const RunFolder run(system_fs(), folder.path, "../x", {.spec = "s"});
+  const RunFolder run(system_fs(), folder.path, "../x", {.program = "s"});
   CHECK(run.path().parent_path() == folder.path / "_.._x");
 }
 
 TEST_CASE("the key changes with each thing that decides the bits") {
-  const RunIdentity base{.spec = "s", .data = "d", .backend = "b", .code = "c"};
-  std::vector<RunIdentity> others(6, base);
-  others[0].spec = "t";
+  const RunIdentity base{.program = "s", .data = "d", .backend = "b", .code = "c"};
+  std::vector<RunIdentity> others(9, base);
+  others[0].program = "t";
   others[1].data = "e";
   others[2].seed = 1;
   others[3].backend = "r";
   others[4].precision = "bf16";
   others[5].code = "x";
-  for (const RunIdentity& other : others) CHECK(other.key() != base.key());
+  others[6].threads = 2;
+  others[7].evaluation = "t";
+  others[8].test_data = "e";
+  for (size_t k = 0; k < others.size(); ++k) {
+    CHECK(others[k].key() != base.key());
+    CHECK((others[k].training_key() == base.training_key()) == (k >= 7));
+  }
   CHECK(base.key() == RunIdentity(base).key());
   CHECK(base.key().size() == 12);
 }

@@ -2,7 +2,7 @@
 // means.
 #include <algorithm>
 
-#include "backends/reference/kernels.h"
+#include "backends/reference/rounding.h"
 #include "core/ir/op_schema.h"
 
 namespace expgraph::reference {
@@ -26,7 +26,8 @@ Kernel make_kernel(const Graph& graph, const Node& node) {
     return std::ranges::any_of(node.inputs, is) || std::ranges::any_of(node.outputs, is);
   };
   KernelFunction kernel = entry ? (any_is(DType::f64) ? entry->f64 : entry->f32) : nullptr;
-  EXPGRAPH_CHECK(kernel && !any_is(DType::bf16) && !any_is(DType::f16));
+  EXPGRAPH_CHECK(kernel);
+  if (has_short_types(graph, node)) return make_rounding_kernel(graph, node, kernel);
   return {[kernel, &attributes = node.attributes](const KernelArgs& args) {
     kernel(attributes, args);
   }};

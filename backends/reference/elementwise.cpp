@@ -92,6 +92,23 @@ void scale_by(const Attributes&, const KernelArgs& args) {
   for (int64_t i = 0; i < args.outputs[0].type.elements(); ++i) y[i] = factor * x[i];
 }
 
+template <typename From, typename To>
+void convert(const KernelArgs& args) {
+  To* y = args.outputs[0].as<To>();
+  for (int64_t i = 0; i < args.outputs[0].type.elements(); ++i)
+    y[i] = static_cast<To>(args.inputs[0].as<From>()[i]);
+}
+
+/// 16-bit types come and go as floats: see rounding.h.
+void cast(const Attributes&, const KernelArgs& args) {
+  const bool from_double = args.inputs[0].type.dtype == DType::f64;
+  const bool to_double = args.outputs[0].type.dtype == DType::f64;
+  if (from_double)
+    (to_double ? convert<double, double> : convert<double, float>)(args);
+  else
+    (to_double ? convert<float, double> : convert<float, float>)(args);
+}
+
 template <typename T>
 void constant(const Attributes& attributes, const KernelArgs& args) {
   T* y = args.outputs[0].as<T>();
@@ -108,6 +125,7 @@ constexpr KernelEntry kKernels[] = {
     {"add", add<float>, add<double>},
     {"scale", scale<float>, scale<double>},
     {"scale_by", scale_by<float>, scale_by<double>},
+    {"cast", cast, cast},
     {"constant", constant<float>, constant<double>},
 };
 

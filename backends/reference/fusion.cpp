@@ -1,6 +1,7 @@
 // fusion: the meaning of a fusion node is its body. The body's nodes run one by one; all they make
 // lies in scratch and the results are copied out at the end, so that an output may lie over an
 // input.
+#include <algorithm>
 #include <cstring>
 
 #include "backends/reference/kernels.h"
@@ -18,7 +19,7 @@ struct Body {
   explicit Body(const Graph& body) : graph(body), offsets(body.values().size(), -1) {
     for (const Node& node : body.nodes()) {
       Step& step = steps.emplace_back(make_kernel(body, node));
-      EXPGRAPH_CHECK(step.kernel.scratch_bytes == 0);  // fusions do not nest
+      inner_bytes = std::max(inner_bytes, step.kernel.scratch_bytes);
       for (ValueId in : node.inputs)
         step.inputs.push_back({in.valid() ? body.type(in) : TensorType{}});
       for (ValueId out : node.outputs) {
@@ -42,7 +43,7 @@ struct Body {
         steps[n].inputs[k].data = place(node.inputs[k]);
       for (size_t k = 0; k < node.outputs.size(); ++k)
         steps[n].outputs[k].data = place(node.outputs[k]);
-      steps[n].kernel.run({steps[n].inputs, steps[n].outputs, nullptr});
+      steps[n].kernel.run({steps[n].inputs, steps[n].outputs, args.scratch + bytes});
     }
     for (size_t k = 0; k < args.outputs.size(); ++k)
       if (args.outputs[k].data)
@@ -53,14 +54,15 @@ struct Body {
   const Graph& graph;
   std::vector<int64_t> offsets;  // in scratch, per value
   std::vector<Step> steps;
-  int64_t bytes = 0;
+  int64_t bytes = 0;        // of the values
+  int64_t inner_bytes = 0;  // scratch of the kernels, behind them
 };
 
 }  // namespace
 
 Kernel make_fusion_kernel(const Node& node) {
   auto body = std::make_shared<Body>(*node.body);
-  return {[body](const KernelArgs& args) { body->run(args); }, body->bytes};
+  return {[body](const KernelArgs& args) { body->run(args); }, body->bytes + body->inner_bytes};
 }
 
 }  // namespace expgraph::reference

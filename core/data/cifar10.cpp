@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -15,6 +14,7 @@
 #include "core/data/download.h"
 #include "core/data/parallel.h"
 #include "core/data/source.h"
+#include "core/support/fs.h"
 #include "core/support/hash.h"
 #include "core/support/suggest.h"
 
@@ -201,14 +201,7 @@ Splits read_images(const Files& files, const DataOptions& options) {
 }
 
 fs::path cache_folder(const DataOptions& options) {
-  if (!options.cache.empty()) return options.cache;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
-    return fs::path(cache) / "expgraph";
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-    return fs::path(home) / ".cache" / "expgraph";
-  }
-  return fs::temp_directory_path() / "expgraph";
+  return options.cache.empty() ? user_cache_folder() : fs::path(options.cache);
 }
 
 Error& with_ways(Error& error) {

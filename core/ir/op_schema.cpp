@@ -168,4 +168,8 @@ Cost cost_of(const Graph& graph, const Node& node) {
   return cost;
 }
 
+std::string display_name(const Node& node) {
+  return node.body ? node.attributes.text("kind") : std::string(node.op->name);
+}
+
 }  // namespace expgraph

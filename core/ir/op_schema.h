@@ -222,4 +222,7 @@ Attributes complete_attributes(const OpSchema& op, Attributes given,
 
 Cost cost_of(const Graph& graph, const Node& node);
 
+/// The operator's name; of a fusion its kind.
+std::string display_name(const Node& node);
+
 }  // namespace expgraph

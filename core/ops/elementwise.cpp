@@ -76,6 +76,18 @@ Types infer_constant(const InferContext& context) {
   return {{dtype, context.attributes.integers("shape")}};
 }
 
+Types infer_cast(const InferContext& context) {
+  rules::require_float(context, 0);
+  return {{*parse_dtype(context.attributes.text("dtype")), context.input(0).shape}};
+}
+
+std::vector<ValueId> gradient_cast(const GradientContext& context) {
+  Attributes attributes;
+  const DType dtype = context.graph.type(context.in(0)).dtype;
+  attributes.set("dtype", std::string(to_string(dtype)));
+  return {context.add("cast", {context.output_grads[0]}, std::move(attributes))};
+}
+
 std::vector<ValueId> gradient_relu(const GradientContext& context) {
   return {context.add("relu_backward", {context.output_grads[0], context.out(0)})};
 }
@@ -198,6 +210,21 @@ std::vector<OpSchema> elementwise_ops() {
        .outputs = {{.name = "y", .doc = "as x"}},
        .infer = infer_scale_by,
        .in_place = {{0, 0}}},
+      {.name = "cast",
+       .family = "elementwise",
+       .doc = "x in another element type, rounded to the nearest number of it, of two to the even "
+              "one. Made where a step computes in another precision than its states are kept in.",
+       .internal = true,
+       .inputs = {{.name = "x", .doc = "any shape"}},
+       .outputs = {{.name = "y", .doc = "as x but for the type"}},
+       .attributes = {{"dtype",
+                       AttributeKind::text,
+                       std::nullopt,
+                       "element type of y",
+                       {"f32", "f64", "bf16", "f16"}}},
+       .infer = infer_cast,
+       .gradient = gradient_cast,
+       .cost = rules::copy_cost},
       {.name = "constant",
        .family = "elementwise",
        .doc = "A tensor with one value everywhere.",

@@ -1,7 +1,7 @@
 // simplify: a graph -> one that computes the same with fewer, cheaper nodes. Rules, applied until
 // none holds; all exact but the one that says otherwise:
 //   concat(x)                         -> x
-//   scale(x, 1)                       -> x
+//   scale(x, 1), cast to x's type     -> x
 //   scale(scale(x, a), b)             -> scale(x, a * b)          rounds once instead of twice
 //   reshape or flatten to x's type    -> x
 //   reshape or flatten of another     -> one reshape
@@ -79,10 +79,10 @@ class Round {
 
   /// The input that the node only hands on; invalid when it does more.
   ValueId same_as(const Node& node) const {
-    const bool same =
-        (is(&node, "concat") && node.inputs.size() == 1) ||
-        (is(&node, "scale") && node.attributes.real("factor") == 1) ||
-        (keeps_bytes(&node) && from_.type(node.outputs[0]) == from_.type(node.inputs[0]));
+    const bool same = (is(&node, "concat") && node.inputs.size() == 1) ||
+                      (is(&node, "scale") && node.attributes.real("factor") == 1) ||
+                      ((keeps_bytes(&node) || is(&node, "cast")) &&
+                       from_.type(node.outputs[0]) == from_.type(node.inputs[0]));
     return same ? node.inputs[0] : ValueId();
   }
 

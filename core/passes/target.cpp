@@ -41,7 +41,9 @@ const std::vector<Target>& targets() {
        .recompute = true,
        .update_early = true},
       {.name = "libtorch", .fusions = {}, .types = {DType::f32, DType::f64}},
-      {.name = "reference", .fusions = {}, .types = {DType::f32, DType::f64}},
+      {.name = "reference",
+       .fusions = {},
+       .types = {DType::f32, DType::f64, DType::bf16, DType::f16}},
   };
   return all;
 }

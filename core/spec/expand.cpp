@@ -88,7 +88,7 @@ DefaultInputs Expander::expand_nodes(const yaml::Value& nodes, const std::string
 void Expander::expand_side(const yaml::Entry& side, Frame& frame) {
   const std::string what = fmt::format("'{}'", side.key);
   if (side.key == "train") {
-    yaml::expect_keys(side.value, {"epochs", "nodes"}, what);
+    yaml::expect_keys(side.value, {"epochs", "precision", "stop", "nodes"}, what);
   } else {
     yaml::expect_keys(side.value, {"nodes"}, what);
   }
@@ -98,7 +98,7 @@ void Expander::expand_side(const yaml::Entry& side, Frame& frame) {
   for (const yaml::Entry& entry : side.value.entries) {
     if (&entry.value != nodes) set_attribute(drafts_[group].node, entry, frame);
   }
-  if (side.key == "train" && drafts_[group].node.attributes.empty()) {
+  if (side.key == "train" && drafts_[group].node.find("epochs") == nullptr) {
     throw Error("'train' needs the key 'epochs'", side.where);
   }
   const DefaultInputs none{{}, fmt::format("it is the first node of '{}'", side.key)};

@@ -259,4 +259,21 @@ std::vector<Point> read_series(const yaml::Value& study) {
   return points;
 }
 
+EditParts read_parts(const yaml::Value& study) {
+  for (const yaml::Entry& entry : study.entries) {
+    const bool ladder = entry.key == "ladder";
+    if (ladder || entry.key == "list") {
+      std::vector<Point> points = read_points(entry, ladder ? "rung" : "variant");
+      EditParts out{.base = points.front()};
+      out.parts.assign(points.begin() + 1, points.end());
+      return out;
+    }
+    if (entry.key == "each" || entry.key == "leave_one_out") {
+      return {.base = base_point(entry.where), .parts = read_points(entry, "variant")};
+    }
+  }
+  throw Error("attribution is over the edits of a ladder, each, list or leave_one_out",
+              study.where);
+}
+
 }  // namespace expgraph

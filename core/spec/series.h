@@ -25,4 +25,12 @@ struct Point {
 /// The points of the one series in a study document; `base` alone when it has none.
 std::vector<Point> read_series(const yaml::Value& study);
 
+/// The edits of a study apart from its series: those of the variant that the others are built on,
+/// and a list for each other. Error for a study without edits of its own: a grid, a zip.
+struct EditParts {
+  Point base;
+  std::vector<Point> parts;
+};
+EditParts read_parts(const yaml::Value& study);
+
 }  // namespace expgraph

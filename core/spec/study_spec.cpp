@@ -15,6 +15,8 @@
 namespace expgraph {
 namespace {
 
+constexpr size_t kMostEdits = 64;  // of an attribution
+
 /// "name=value" of --set as a key and a value that point into the words of the command line.
 yaml::Entry read_override(const std::string& name, const std::string& value) {
   const auto source = std::make_shared<SourceText>(SourceText{"--set", name + "=" + value});
@@ -68,15 +70,17 @@ class StudyReader {
     }
     select();
     make_variants();
+    if (options_.attribute > 0) make_coalitions();
     return std::move(study_);
   }
 
  private:
   void read_head() {
-    yaml::expect_keys(document_,
-                      {"study", "pipeline", "note", "params", "profiles", "profile", "seeds",
-                       "blocks", "edits", "ladder", "each", "leave_one_out", "list", "grid", "zip"},
-                      "a study file");
+    yaml::expect_keys(
+        document_,
+        {"study", "pipeline", "note", "params", "profiles", "profile", "seeds", "target", "blocks",
+         "edits", "ladder", "each", "leave_one_out", "list", "grid", "zip"},
+        "a study file");
     study_.name = yaml::require_text(*document_.find("study"), "'study'");
     if (const yaml::Value* note = document_.find("note")) {
       study_.note = yaml::require_text(*note, "'note'");
@@ -90,6 +94,7 @@ class StudyReader {
     if (const yaml::Value* seeds = document_.find("seeds")) read_seeds(*seeds);
     read_parameters();
     if (options_.seeds) study_.seeds = *options_.seeds;
+    if (const yaml::Value* target = document_.find("target")) target_ = target;
     if (const yaml::Value* edits = document_.find("edits")) {
       for (const yaml::Entry& entry : yaml::require_mapping(*edits, "'edits'").entries) {
         named_sources_.emplace_back(entry.key, &entry.value);
@@ -255,11 +260,20 @@ class StudyReader {
       const Point& point = points_[i];
       try {
         specs.push_back(edited(point, specs));
-        if (selected_[i]) study_.variants.push_back(variant(point, specs));
+        study_.order.push_back(point.name);
+        if (selected_[i]) {
+          study_.variants.push_back(variant(point, specs));
+        } else {
+          add_other(point, specs);
+        }
       } catch (Error& error) {
         if (points_.size() > 1) error.note(fmt::format("in variant '{}'", point.name));
         throw;
       }
+    }
+    if (target_ != nullptr) {
+      const yaml::Value value = substitute(*target_, ground_for({}).bindings, &used_);
+      study_.target = read_condition(value, "'target'");
     }
     for (const AttributeSpec& parameter : of_study_) {
       const bool known =
@@ -268,6 +282,54 @@ class StudyReader {
       throw Error(fmt::format("parameter '{}' is neither the pipeline's nor used in an edit",
                               parameter.name),
                   parameter.where);
+    }
+  }
+
+  /// One that --only leaves out; --set need not fit it, and then it has no place in the tables.
+  void add_other(const Point& point, const std::vector<FlatSpec>& specs) {
+    try {
+      study_.others.push_back(variant(point, specs));
+    } catch (const Error&) {
+      if (assignments_.empty()) throw;
+    }
+  }
+
+  /// Sets of edits in the place of the variants, which have been made to see that they are right.
+  /// An edit that cannot be made without one that its set lacks is left out of it, and noted.
+  void make_coalitions() {
+    const EditParts parts = read_parts(document_);
+    std::vector<std::string> titles;
+    for (const Point& part : parts.parts) titles.push_back(part.title);
+    if (titles.size() < 2 || titles.size() > kMostEdits) {
+      throw Error(fmt::format("attribution wants 2 to {} edits, the study has {}", kMostEdits,
+                              titles.size()),
+                  document_.where);
+    }
+    study_.attribution = plan_attribution(titles, options_.attribute);
+    study_.name += "-attribution";
+    study_.variants.clear();
+    study_.order.clear();
+    const FlatSpec base = edited(parts.base, {});
+    for (const Coalition& coalition : coalitions_of(*study_.attribution)) {
+      Variant variant{.name = name_of(coalition, titles.size()), .coalition = coalition};
+      variant.title = variant.name;
+      variant.base = coalition.empty() ? "" : "none";
+      variant.where = document_.where;
+      FlatSpec spec = base;
+      for (const int edit : coalition) {
+        Point part = parts.parts[static_cast<size_t>(edit)];
+        part.on_top_of = 0;
+        try {
+          FlatSpec next = edited(part, {spec});
+          options_.check(next);
+          spec = std::move(next);
+        } catch (const Error&) {
+          variant.inapplicable.push_back(edit);
+        }
+      }
+      variant.spec = with_assignments(std::move(spec));
+      study_.order.push_back(variant.name);
+      study_.variants.push_back(std::move(variant));
     }
   }
 
@@ -368,6 +430,7 @@ class StudyReader {
   Parameters overrides_;                    ///< --set name=value
   std::vector<AttributeSpec> assignments_;  ///< --set path.attribute=value
   std::vector<std::pair<std::string, const yaml::Value*>> named_sources_;
+  const yaml::Value* target_ = nullptr;
   std::vector<Point> points_;
   std::vector<bool> selected_;
   std::map<std::string, Ground> grounds_;

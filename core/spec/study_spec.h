@@ -7,6 +7,7 @@
 //   profiles: {NAME: {name: value, seeds: N, note: TEXT}}
 //   profile: NAME                  the default one
 //   seeds: N
+//   target: METRIC >= NUMBER       the table tells the time until it holds
 //   blocks: [FILE]                 blocks that edits may name
 //   edits: {NAME: [EDIT]}          for `apply`
 //   and one series:
@@ -18,12 +19,15 @@
 //   zip: {AXIS: [value, ...]}                  parameter, a path.attribute, or {NAME: [EDIT]}
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/spec/coalitions.h"
+#include "core/spec/condition.h"
 #include "core/spec/edit.h"
 #include "core/spec/spec_diff.h"
 
@@ -53,6 +57,8 @@ struct Variant {
   std::shared_ptr<const FlatSpec> before, after;
   std::vector<Expectation> expect;
   Location where;
+  std::optional<Coalition> coalition = {};  ///< of a study for attribution: its edits
+  std::vector<int> inapplicable = {};       ///< edits of it that could not be made, and were not
 };
 
 struct StudyOptions {
@@ -61,6 +67,11 @@ struct StudyOptions {
   std::vector<std::pair<std::string, std::string>> set;  ///< "path.attribute" or parameter -> value
   std::optional<int> seeds;
   bool networks = false;  ///< a network file is taken, too: a study of one variant, a network
+  /// Above 0: instead of the file's variants, the sets of edits of so many orders (coalitions.h);
+  /// the study is called NAME-attribution.
+  int attribute = 0;
+  /// Throws Error for a spec that cannot be built; decides which edits of a set can be made.
+  std::function<void(const FlatSpec&)> check;
 };
 
 struct Study {
@@ -70,7 +81,11 @@ struct Study {
   std::string profile;
   std::vector<std::string> profiles;
   int seeds = 1;
-  std::vector<Variant> variants;
+  std::optional<Condition> target;
+  std::vector<Variant> variants;   ///< those asked for
+  std::vector<Variant> others;     ///< those that --only leaves out
+  std::vector<std::string> order;  ///< names of all, as the file has them
+  std::optional<AttributionPlan> attribution;
 };
 
 /// Reads a study file, or a pipeline file (a study of one variant named as the pipeline). A

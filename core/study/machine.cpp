@@ -27,14 +27,14 @@ unsigned cores() { return std::thread::hardware_concurrency(); }
 
 std::string machine_name() { return fmt::format("{}, {} cores", cpu_model(), cores()); }
 
+int64_t machine_memory() { return int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE); }
+
 std::vector<std::pair<std::string, std::string>> machine_facts() {
-  const double memory =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
   utsname system{};
   uname(&system);
   return {{"cpu", cpu_model()},
           {"cores", fmt::format("{}", cores())},
-          {"memory", fmt::format("{:.1f} GiB", memory / (1024.0 * 1024 * 1024))},
+          {"memory", fmt::format("{:.1f} GiB", double(machine_memory()) * 0x1p-30)},
           {"system", fmt::format("{} {}", system.sysname, system.release)},
           {"compiler", fmt::format("g++ {}", __VERSION__)}};
 }

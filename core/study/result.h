@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/spec/coalitions.h"
 #include "core/train/record.h"
 
 namespace expgraph {
@@ -18,6 +19,7 @@ struct SeedResult {
   std::string machine;  ///< where its times were taken
   std::string error;    ///< why it failed
   bool reused = false;  ///< was finished before this study was asked for
+  std::string from;  ///< run whose record or weights it has taken: "study/a/0-1f0c…"; "" = none
 };
 
 struct VariantResult {
@@ -28,6 +30,9 @@ struct VariantResult {
   /// Attributes of the pipeline's own nodes that differ between variants: "batch.size" -> "512";
   /// the same names, in the same order, in every variant; "" where a variant has none.
   std::vector<std::pair<std::string, std::string>> settings;
+  std::string same_as;  ///< variant before it whose compiled programs are equal: it is a no-op
+  std::optional<Coalition> coalition = {};  ///< of a study for attribution
+  std::vector<int> inapplicable = {};       ///< edits of it that could not be made
   std::vector<SeedResult> runs;
 };
 
@@ -37,6 +42,8 @@ struct StudyResult {
   std::string profile;  ///< "" when it has none
   std::string backend;
   std::string command;
+  std::string target;  ///< "test/accuracy >= 0.94"; "" for none
+  std::optional<AttributionPlan> attribution = {};
   std::vector<VariantResult> variants;
 
   const VariantResult* find(std::string_view variant) const;

@@ -20,6 +20,7 @@ using nlohmann::ordered_json;
 constexpr const char* kSummary = "summary.json";
 constexpr const char* kEnvironment = "environment.json";
 constexpr const char* kLock = "lock";
+constexpr const char* kTraining = "training";
 constexpr int64_t kTextLimit = int64_t{64} << 20;
 
 std::optional<ordered_json> read_json(Fs& files, const fs::path& path) {
@@ -52,9 +53,20 @@ fs::path study_folder(const fs::path& runs, const std::string& study) {
   return runs / folder_name(study);
 }
 
+fs::path variant_folder(const fs::path& study, const std::string& variant) {
+  return study / folder_name(variant);
+}
+
 std::vector<std::pair<std::string, std::string>> RunIdentity::fields() const {
-  return {{"spec", content_hash(spec)}, {"data", data},           {"seed", fmt::format("{}", seed)},
-          {"backend", backend},         {"precision", precision}, {"code", code}};
+  return {{"program", program},
+          {"evaluation", evaluation},
+          {"data", data},
+          {"test_data", test_data},
+          {"seed", fmt::format("{}", seed)},
+          {"backend", backend},
+          {"precision", precision},
+          {"code", code},
+          {"threads", fmt::format("{}", threads)}};
 }
 
 std::string RunIdentity::key() const {
@@ -63,11 +75,17 @@ std::string RunIdentity::key() const {
   return content_hash(text).substr(0, 12);
 }
 
+std::string RunIdentity::training_key() const {
+  RunIdentity training = *this;
+  training.evaluation = training.test_data = "";
+  return training.key();
+}
+
 RunFolder::RunFolder(Fs& files, fs::path study, const std::string& variant,
                      const RunIdentity& identity)
     : fs_(files),
       study_(std::move(study)),
-      path_(study_ / folder_name(variant) / fmt::format("{}-{}", identity.seed, identity.key())),
+      path_(variant_folder(study_, variant) / fmt::format("{}-{}", identity.seed, identity.key())),
       identity_(identity) {
   fs_.make_folder(path_);
   auto lock = fs_.lock(path_ / kLock);
@@ -87,6 +105,7 @@ std::optional<RunSummary> read_summary(Fs& files, const fs::path& folder) {
   try {
     RunSummary out{.key = json->at("key"),
                    .machine = json->at("machine"),
+                   .from = json->at("from"),
                    .record = parse_record(json->at("record"), path.string())};
     if (!out.record.finished()) return std::nullopt;
     return out;
@@ -95,6 +114,12 @@ std::optional<RunSummary> read_summary(Fs& files, const fs::path& folder) {
   } catch (const Error&) {
     return std::nullopt;
   }
+}
+
+std::string read_training_key(Fs& files, const fs::path& folder) {
+  const auto json = read_json(files, folder / kEnvironment);
+  if (!json || !json->contains(kTraining) || !(*json)[kTraining].is_string()) return "";
+  return (*json)[kTraining];
 }
 
 std::optional<RunSummary> RunFolder::finished() const {
@@ -136,7 +161,8 @@ void RunFolder::clear() {
 
 void RunFolder::begin(const std::vector<RunFile>& files,
                       const std::vector<std::pair<std::string, std::string>>& facts) {
-  ordered_json environment = {{"identity", ordered_json::object()}};
+  ordered_json environment = {{"identity", ordered_json::object()},
+                              {kTraining, identity_.training_key()}};
   for (const auto& [name, value] : identity_.fields()) environment["identity"][name] = value;
   for (const auto& [name, value] : facts) environment[name] = value;
   fs_.replace(path_ / kEnvironment, environment.dump(2) + "\n");
@@ -149,7 +175,8 @@ void RunFolder::write_epoch(const RunRecord& record) {
   if (!logs.empty()) fs_.replace(path_ / "logs.tsv", logs);
 }
 
-void RunFolder::finish(const RunRecord& record, const std::string& machine) {
+void RunFolder::finish(const RunRecord& record, const std::string& machine,
+                       const std::string& from) {
   write_epoch(record);
   ordered_json last = ordered_json::object();
   for (size_t k = 0; k < record.metrics.size(); ++k) {
@@ -159,6 +186,7 @@ void RunFolder::finish(const RunRecord& record, const std::string& machine) {
                                 {"seed", identity_.seed},
                                 {"backend", identity_.backend},
                                 {"machine", machine},
+                                {"from", from},
                                 {"training_seconds", record.clocks.training()},
                                 {"metrics", std::move(last)},
                                 {"record", to_json(record)}};

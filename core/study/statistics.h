@@ -1,6 +1,7 @@
-// statistics: samples of a number -> mean, spread, and a confidence interval of their mean.
+// statistics: samples of a number -> mean, spread, the confidence interval of their mean, tests.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,5 +27,13 @@ struct Interval {
 };
 /// Of paired differences: `differences` are one a pair.
 Interval confidence_interval(std::span<const double> differences, double confidence = 0.95);
+
+/// Two-sided p of the paired t test that the mean difference is 0; `differences` are one a pair. 1
+/// when all are 0. None when there is nothing to test with: less than two pairs, or a difference
+/// other than 0 that is the same in every pair.
+std::optional<double> paired_p(std::span<const double> differences);
+
+/// Holm's step-down correction (Scandinavian Journal of Statistics 6, 1979) of the p of one family.
+std::vector<double> holm(std::span<const double> p);
 
 }  // namespace expgraph

@@ -23,8 +23,15 @@ ordered_json to_json(const VariantResult& variant) {
   for (const SeedResult& run : variant.runs) {
     runs.push_back({{"seed", run.seed}, {"folder", run.folder}, {"error", run.error}});
   }
-  return {{"name", variant.name}, {"title", variant.title}, {"note", variant.note},
-          {"base", variant.base}, {"settings", settings},   {"runs", runs}};
+  ordered_json out = {{"name", variant.name}, {"title", variant.title},
+                      {"note", variant.note}, {"base", variant.base},
+                      {"settings", settings}, {"same_as", variant.same_as}};
+  if (variant.coalition) {
+    out["coalition"] = *variant.coalition;
+    out["inapplicable"] = variant.inapplicable;
+  }
+  out["runs"] = runs;
+  return out;
 }
 
 VariantResult read_variant(Fs& fs, const std::filesystem::path& folder, const ordered_json& json) {
@@ -33,9 +40,14 @@ VariantResult read_variant(Fs& fs, const std::filesystem::path& folder, const or
                     .note = json.at("note"),
                     .base = json.at("base"),
                     .settings = {},
+                    .same_as = json.at("same_as"),
                     .runs = {}};
   for (const auto& [name, value] : json.at("settings").items()) {
     out.settings.emplace_back(name, value);
+  }
+  if (json.contains("coalition")) {
+    out.coalition = json.at("coalition").get<Coalition>();
+    out.inapplicable = json.at("inapplicable").get<std::vector<int>>();
   }
   for (const auto& entry : json.at("runs")) {
     SeedResult run{.seed = entry.at("seed"),
@@ -47,6 +59,7 @@ VariantResult read_variant(Fs& fs, const std::filesystem::path& folder, const or
     if (auto summary = read_summary(fs, folder / run.folder)) {
       run.record = std::move(summary->record);
       run.machine = std::move(summary->machine);
+      run.from = std::move(summary->from);
       run.error.clear();
     }
     out.runs.push_back(std::move(run));
@@ -57,9 +70,17 @@ VariantResult read_variant(Fs& fs, const std::filesystem::path& folder, const or
 }  // namespace
 
 void write_study(Fs& fs, const std::filesystem::path& folder, const StudyResult& result) {
-  ordered_json json = {{"study", result.study},     {"note", result.note},
-                       {"profile", result.profile}, {"backend", result.backend},
-                       {"command", result.command}, {"variants", ordered_json::array()}};
+  ordered_json json = {{"study", result.study},
+                       {"note", result.note},
+                       {"profile", result.profile},
+                       {"backend", result.backend},
+                       {"command", result.command},
+                       {"target", result.target},
+                       {"variants", ordered_json::array()}};
+  if (const auto& plan = result.attribution) {
+    json["attribution"] = {
+        {"edits", plan->edits}, {"orders", plan->orders}, {"exact", plan->exact}};
+  }
   for (const VariantResult& variant : result.variants) json["variants"].push_back(to_json(variant));
   const Table table = make_table(result);
   fs.make_folder(folder);
@@ -85,7 +106,13 @@ StudyResult load_study(Fs& fs, const std::filesystem::path& folder) {
                     .profile = json.at("profile"),
                     .backend = json.at("backend"),
                     .command = json.at("command"),
+                    .target = json.at("target"),
                     .variants = {}};
+    if (json.contains("attribution")) {
+      const ordered_json& plan = json.at("attribution");
+      out.attribution = AttributionPlan{
+          .edits = plan.at("edits"), .orders = plan.at("orders"), .exact = plan.at("exact")};
+    }
     for (const auto& variant : json.at("variants")) {
       out.variants.push_back(read_variant(fs, folder, variant));
     }

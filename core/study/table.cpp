@@ -1,4 +1,4 @@
-// table: the results of a study -> rows of numbers side by side; Markdown, TSV and JSON.
+// table: the results of a study -> rows of numbers side by side, with what they mean.
 #include "core/study/table.h"
 
 #include <fmt/format.h>
@@ -6,10 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
-
-#include "core/study/table_cells.h"
 
 namespace expgraph {
 namespace {
@@ -27,39 +24,111 @@ double final_metric(const RunRecord& record) {
   return record.history.back().metrics[record.main_metric()];
 }
 
-std::map<int64_t, double> metric_by_seed(const VariantResult& variant) {
+double training_seconds(const RunRecord& record) { return record.clocks.training(); }
+
+/// Values of finished runs by seed; of times, only those that were taken alone.
+std::map<int64_t, double> by_seed(const VariantResult& variant, double (*value)(const RunRecord&),
+                                  bool timed_only) {
   std::map<int64_t, double> out;
   for (const SeedResult& run : variant.runs) {
-    if (run.record) out[run.seed] = final_metric(*run.record);
+    if (run.record && (run.record->timed || !timed_only)) out[run.seed] = value(*run.record);
   }
   return out;
 }
 
-TableRow make_row(const VariantResult& variant, const VariantResult* base) {
+std::vector<double> values_of(const std::map<int64_t, double>& by_seed) {
+  std::vector<double> out;
+  for (const auto& [seed, value] : by_seed) out.push_back(value);
+  return out;
+}
+
+/// One difference for each seed that both have.
+std::vector<double> paired(const std::map<int64_t, double>& own,
+                           const std::map<int64_t, double>& reference) {
+  std::vector<double> out;
+  for (const auto& [seed, value] : own) {
+    const auto pair = reference.find(seed);
+    if (pair != reference.end()) out.push_back(value - pair->second);
+  }
+  return out;
+}
+
+/// Whether each epoch's value is known.
+bool is_measured(const RunRecord& record, size_t metric) {
+  return std::none_of(record.history.begin(), record.history.end(),
+                      [&](const EpochRecord& row) { return std::isnan(row.metrics[metric]); });
+}
+
+std::optional<TimeTo> time_to(const VariantResult& variant, const Condition& target) {
+  TimeTo out;
+  std::vector<double> seconds;
+  for (const SeedResult& run : variant.runs) {
+    if (!run.error.empty()) ++out.runs;
+    if (!run.record) continue;
+    const auto metric = run.record->find_metric(target.metric);
+    if (!metric || !is_measured(*run.record, *metric)) continue;
+    ++out.runs;
+    const auto& history = run.record->history;
+    const auto first = std::find_if(history.begin(), history.end(), [&](const EpochRecord& row) {
+      return target.holds(row.metrics[*metric]);
+    });
+    if (first == history.end()) continue;
+    ++out.reached;
+    if (run.record->timed) seconds.push_back(first->seconds);
+  }
+  if (out.runs == 0) return std::nullopt;
+  out.seconds = summarise(seconds);
+  return out;
+}
+
+bool same_programs(const VariantResult& a, const VariantResult& b) {
+  const std::string& first = a.same_as.empty() ? a.name : a.same_as;
+  return first == (b.same_as.empty() ? b.name : b.same_as);
+}
+
+TableRow make_row(const VariantResult& variant, const VariantResult* base,
+                  const std::optional<Condition>& target) {
   TableRow row{.name = variant.name,
                .title = one_line(variant.title.empty() ? variant.name : variant.title),
-               .base = variant.base};
-  std::vector<double> seconds, metric;
+               .base = variant.base,
+               .same_as = variant.same_as};
   for (const SeedResult& run : variant.runs) {
     if (!run.error.empty()) ++row.failed;
     if (!run.record) continue;
-    seconds.push_back(run.record->clocks.training());
-    metric.push_back(final_metric(*run.record));
     row.parameters = run.record->parameters;
     row.macs = run.record->macs;
     row.peak_bytes = run.record->peak_bytes;
   }
-  row.seconds = summarise(seconds);
-  row.metric = summarise(metric);
+  const auto seconds = by_seed(variant, training_seconds, true);
+  const auto metric = by_seed(variant, final_metric, false);
+  row.seconds = summarise(values_of(seconds));
+  row.metric = summarise(values_of(metric));
+  if (target) row.time_to = time_to(variant, *target);
   if (base == nullptr) return row;
-  const auto reference = metric_by_seed(*base);
-  std::vector<double> differences;
-  for (const auto& [seed, value] : metric_by_seed(variant)) {
-    const auto pair = reference.find(seed);
-    if (pair != reference.end()) differences.push_back(value - pair->second);
+  row.no_op = same_programs(variant, *base);
+  const auto changes = paired(metric, by_seed(*base, final_metric, false));
+  if (!changes.empty()) {
+    row.change = Comparison{confidence_interval(changes), std::nullopt, std::nullopt};
+    // What is proved to be the same needs no test, and costs the others no correction.
+    if (!row.no_op) row.change->p = paired_p(changes);
   }
-  if (!differences.empty()) row.change = confidence_interval(differences);
+  const auto times = paired(seconds, by_seed(*base, training_seconds, true));
+  if (!times.empty()) row.seconds_change = confidence_interval(times);
   return row;
+}
+
+/// Corrects the p of all rows; returns how many there are.
+int correct(std::vector<TableRow>& rows) {
+  std::vector<double> p;
+  for (const TableRow& row : rows) {
+    if (row.change && row.change->p) p.push_back(*row.change->p);
+  }
+  const std::vector<double> corrected = holm(p);
+  size_t k = 0;
+  for (TableRow& row : rows) {
+    if (row.change && row.change->p) row.change->holm = corrected[k++];
+  }
+  return static_cast<int>(p.size());
 }
 
 std::string setting_of(const VariantResult& variant, const std::string& name) {
@@ -99,8 +168,10 @@ int runs_of_other_machines(const StudyResult& result) {
   return runs - most;
 }
 
-nlohmann::ordered_json summary_json(const Summary& summary) {
-  return {{"mean", summary.mean}, {"standard_deviation", summary.deviation}, {"n", summary.n}};
+std::optional<Condition> read_target(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const auto source = std::make_shared<const SourceText>(SourceText{"--target", text});
+  return read_condition(yaml::parse(source), "'target'");
 }
 
 std::string base_text(const Table& table) {
@@ -132,16 +203,19 @@ Table make_table(const StudyResult& result) {
               .backend = result.backend,
               .command = result.command,
               .metric = "",
+              .target = read_target(result.target),
               .other_machines = runs_of_other_machines(result)};
   for (const VariantResult& variant : result.variants) {
-    table.rows.push_back(make_row(variant, result.find(variant.base)));
+    table.rows.push_back(make_row(variant, result.find(variant.base), table.target));
     for (const SeedResult& run : variant.runs) {
+      if (run.record && !run.record->timed) ++table.untimed;
       if (!run.record || !table.metric.empty()) continue;
       const MetricInfo& metric = run.record->metrics[run.record->main_metric()];
       table.metric = metric.name;
       table.percent = metric.percent;
     }
   }
+  table.comparisons = correct(table.rows);
   add_settings(result, table);
   return table;
 }
@@ -170,101 +244,33 @@ std::vector<std::string> Table::caption() const {
           "change: mean of the paired differences {} ± half of its 95 % interval (Student t)",
           base));
     }
+    if (comparisons > 0) {
+      out.push_back(fmt::format(
+          "p: paired t test with Holm's correction over {} comparison{}; within noise: p > 0.05",
+          comparisons, comparisons == 1 ? "" : "s"));
+    }
+  }
+  std::string equal;
+  for (const TableRow& row : rows) {
+    if (row.same_as.empty()) continue;
+    equal += fmt::format("{}{} = {}", equal.empty() ? "" : ", ", row.name, row.same_as);
+  }
+  if (!equal.empty()) out.push_back("compiled programs are equal, run once: " + equal);
+  if (target) {
+    out.push_back(fmt::format(
+        "time to {}: mean over the runs that reach it; reached: of those that were measured",
+        target->str()));
   }
   out.push_back(
       "time: preprocessing and training; params: trained; MACs: of one image forward; "
       "memory: planned, without the data");
   if (failed > 0) out.push_back(fmt::format("runs that failed: {}", failed));
+  if (untimed > 0) {
+    out.push_back(
+        fmt::format("runs that shared their device, whose times do not count: {}", untimed));
+  }
   if (other_machines > 0) {
     out.push_back(fmt::format("runs whose times come from another machine: {}", other_machines));
-  }
-  return out;
-}
-
-std::string to_markdown(const Table& table) {
-  const std::vector<Column> columns = make_columns(table);
-  const auto escaped = [](const std::string& text) {
-    std::string out;
-    for (const char c : text) out += c == '|' ? std::string("\\|") : std::string(1, c);
-    return out;
-  };
-  std::string out = "|";
-  for (const Column& column : columns) out += fmt::format(" {} |", column.header());
-  out += "\n|";
-  for (const Column& column : columns) out += column.is_text ? "---|" : "---:|";
-  out += "\n";
-  for (size_t row = 0; row < table.rows.size(); ++row) {
-    out += "|";
-    for (const Column& column : columns) {
-      const Cell& cell = column.cells[row];
-      const std::string spread = cell.spread.empty() ? "" : " " + cell.spread;
-      out += fmt::format(" {}{} |", escaped(cell.text), spread);
-    }
-    out += "\n";
-  }
-  out += "\n";
-  for (const std::string& line : table.caption()) out += line + ".  \n";
-  if (!table.command.empty()) out += fmt::format("Made by `{}`.\n", table.command);
-  return out;
-}
-
-std::string to_tsv(const Table& table) {
-  std::string out = "variant\ttitle\tbase";
-  for (const std::string& setting : table.settings) out += "\t" + setting;
-  out +=
-      "\tn\tseconds\tseconds_sd\tmetric\tmetric_sd\tchange\tchange_ci95\tchange_n\tparameters\t"
-      "macs\tpeak_bytes\n";
-  for (const TableRow& row : table.rows) {
-    out += fmt::format("{}\t{}\t{}", row.name, row.title, row.base);
-    for (const std::string& setting : row.settings) out += "\t" + setting;
-    out += fmt::format("\t{}", row.metric.n);
-    if (row.metric.n == 0) {
-      out += "\t\t\t\t\t\t\t\t\t\t\n";
-      continue;
-    }
-    const auto spread = [](int n, double value) {
-      return n < 2 ? "" : fmt::format("{:.6g}", value);
-    };
-    out += fmt::format("\t{:.3f}\t{}\t{:.6g}\t{}", row.seconds.mean,
-                       spread(row.seconds.n, row.seconds.deviation), row.metric.mean,
-                       spread(row.metric.n, row.metric.deviation));
-    if (row.change) {
-      out += fmt::format("\t{:.6g}\t{}\t{}", row.change->mean,
-                         spread(row.change->n, row.change->half_width), row.change->n);
-    } else {
-      out += "\t\t\t";
-    }
-    out += fmt::format("\t{}\t{}\t{}\n", row.parameters, row.macs, row.peak_bytes);
-  }
-  return out;
-}
-
-nlohmann::ordered_json to_json(const Table& table) {
-  using nlohmann::ordered_json;
-  ordered_json out = {{"study", table.study},         {"profile", table.profile},
-                      {"backend", table.backend},     {"command", table.command},
-                      {"metric", table.metric},       {"caption", table.caption()},
-                      {"rows", ordered_json::array()}};
-  for (const TableRow& row : table.rows) {
-    ordered_json json = {{"name", row.name},     {"title", row.title},
-                         {"base", row.base},     {"settings", ordered_json::object()},
-                         {"failed", row.failed}, {"n", row.metric.n}};
-    for (size_t k = 0; k < table.settings.size(); ++k) {
-      json["settings"][table.settings[k]] = row.settings[k];
-    }
-    if (row.metric.n > 0) {
-      json["seconds"] = summary_json(row.seconds);
-      json["metric"] = summary_json(row.metric);
-      json["parameters"] = row.parameters;
-      json["macs"] = row.macs;
-      json["peak_bytes"] = row.peak_bytes;
-    }
-    if (row.change) {
-      json["change"] = {{"mean", row.change->mean},
-                        {"half_width_95", row.change->half_width},
-                        {"n", row.change->n}};
-    }
-    out["rows"].push_back(std::move(json));
   }
   return out;
 }

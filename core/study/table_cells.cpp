@@ -54,12 +54,32 @@ std::vector<std::string> metric_words(const Table& table) {
 }
 
 Cell change_cell(const TableRow& row, double scale, int decimals) {
+  if (row.no_op) return {"no-op"};
   if (!row.change) return {std::string(kNone)};
   Cell cell{fmt::format("{:+.{}f}", scale * row.change->mean, decimals)};
   if (row.change->n > 1) {
     cell.spread = fmt::format("± {:.{}f}", scale * row.change->half_width, decimals);
   }
   return cell;
+}
+
+Cell p_cell(const TableRow& row) {
+  if (!row.change || !row.change->holm) return {std::string(kNone)};
+  const double p = *row.change->holm;
+  return {p < 0.001 ? "< 0.001" : fmt::format("{:.3f}", p),
+          row.change->within_noise() ? "within noise" : ""};
+}
+
+/// "time to 94 % s".
+std::vector<std::string> target_words(const Table& table) {
+  const Condition& target = *table.target;
+  const bool of_metric = target.metric == table.metric;
+  if (of_metric && table.percent) {
+    return {"time to", fmt::format("{:.6g} %", 100 * target.bound), "s"};
+  }
+  const std::string bound = fmt::format("{} {}", target.at_least ? ">=" : "<=", target.bound);
+  if (of_metric) return {"time to", bound, "s"};
+  return {"time to", target.metric, bound, "s"};
 }
 
 }  // namespace
@@ -120,7 +140,7 @@ std::vector<Column> make_columns(const Table& table) {
         {"n"}, table, [](const TableRow& row) { return Cell{fmt::format("{}", row.metric.n)}; }));
   }
   out.push_back(column({"time", "s"}, table, [](const TableRow& row) {
-    return row.seconds.n == 0 && row.failed > 0 ? Cell{"failed"} : summary_cell(row.seconds, 1);
+    return row.metric.n == 0 && row.failed > 0 ? Cell{"failed"} : summary_cell(row.seconds, 1);
   }));
   const double scale = table.percent ? 100 : 1;
   const int decimals = table.percent ? 2 : 4;
@@ -128,9 +148,19 @@ std::vector<Column> make_columns(const Table& table) {
     return summary_cell({row.metric.n, scale * row.metric.mean, scale * row.metric.deviation},
                         decimals);
   }));
-  if (any([](const TableRow& row) { return row.change.has_value(); })) {
+  if (any([](const TableRow& row) { return row.change || row.no_op; })) {
     out.push_back(column({"change"}, table,
                          [&](const TableRow& row) { return change_cell(row, scale, decimals); }));
+  }
+  if (table.comparisons > 0) out.push_back(column({"p"}, table, p_cell));
+  if (table.target) {
+    out.push_back(column(target_words(table), table, [](const TableRow& row) {
+      return summary_cell(row.time_to ? row.time_to->seconds : Summary{}, 1);
+    }));
+    out.push_back(column({"reached"}, table, [](const TableRow& row) {
+      return Cell{row.time_to ? fmt::format("{}/{}", row.time_to->reached, row.time_to->runs)
+                              : std::string(kNone)};
+    }));
   }
   const auto of_finished = [&](std::vector<std::string> words, auto&& text) {
     out.push_back(column(std::move(words), table, [&](const TableRow& row) {

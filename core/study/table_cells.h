@@ -21,8 +21,8 @@ struct Column {
   std::string header() const;
 };
 
-/// Rung, settings, n where it differs, time, metric, change where there is one, parameters, MACs,
-/// peak memory.
+/// Rung, settings, n where it differs, time, metric, change and p where there is one, time to the
+/// target and how many runs reach it, parameters, MACs, peak memory.
 std::vector<Column> make_columns(const Table& table);
 
 }  // namespace expgraph

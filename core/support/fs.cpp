@@ -9,6 +9,7 @@
 
 #include <cctype>
 #include <cerrno>
+#include <cstdlib>
 
 #include "core/support/diagnostics.h"
 
@@ -135,6 +136,16 @@ void Fs::replace_folder(const fs::path& finished, const fs::path& place) {
 Fs& system_fs() {
   static SystemFs fs;
   return fs;
+}
+
+std::filesystem::path user_cache_folder() {
+  const auto in = [](const char* variable) {
+    const char* value = std::getenv(variable);
+    return std::filesystem::path(value == nullptr ? "" : value);
+  };
+  if (const auto cache = in("XDG_CACHE_HOME"); !cache.empty()) return cache / "expgraph";
+  if (const auto home = in("HOME"); !home.empty()) return home / ".cache" / "expgraph";
+  return std::filesystem::temp_directory_path() / "expgraph";
 }
 
 }  // namespace expgraph

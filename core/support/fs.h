@@ -48,4 +48,7 @@ class Fs {
 /// The real one.
 Fs& system_fs();
 
+/// For what can be made again: $XDG_CACHE_HOME/expgraph or ~/.cache/expgraph.
+std::filesystem::path user_cache_folder();
+
 }  // namespace expgraph

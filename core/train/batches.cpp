@@ -1,7 +1,10 @@
 // batches: the samples of one side and a seed -> its batches, epoch by epoch.
 #include "core/train/batches.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <numeric>
 
@@ -79,30 +82,47 @@ Batches::Batches(Source source) : source_(std::move(source)) {
 
 Batches::~Batches() = default;
 
-void Batches::prepare(int threads) {
+double Batches::prepare(int threads, PreparedSamples* shared) {
   samples_ = view_of(*source_.data);
-  if (!source_.full.prepare) return;
-  const auto& [graph, plan] = *source_.full.prepare;
+  if (!source_.full.prepare) return 0;
+  const Graph& graph = source_.full.prepare->graph;
+  const auto make = [&] { return run_prepare(threads); };
+  if (shared == nullptr) {
+    prepared_ = std::make_shared<const Prepared>(make());
+  } else {
+    const std::string key = fmt::format("{} {}\n{}", source_.data->identity,
+                                        source_.full.graphs.prepare_chunk, to_text(graph));
+    prepared_ = shared->get(key, make);
+  }
+  samples_.type = result_type(graph, "samples");
+  samples_.type.shape[0] = source_.data->info.count;
+  samples_.data = const_cast<std::byte*>(prepared_->samples.data());  // inputs are only read
+  return prepared_->seconds;
+}
+
+Prepared Batches::run_prepare(int threads) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto& [graph, plan, identity] = *source_.full.prepare;
   const auto program = source_.backend.compile(graph, plan, {.threads = threads});
   const int64_t chunk = source_.full.graphs.prepare_chunk;
   const int64_t count = source_.data->info.count;
-  const TensorView raw = samples_;
+  const TensorView raw = view_of(*source_.data);
   TensorType raw_chunk = raw.type;
   raw_chunk.shape[0] = chunk;
   const TensorType& made_chunk = result_type(graph, "samples");
-  samples_.type = made_chunk;
-  samples_.type.shape[0] = count;
-  prepared_ = AlignedBuffer(samples_.type.bytes());
-  samples_.data = prepared_.data();
+  const int64_t raw_bytes = raw_chunk.bytes() / chunk;
+  const int64_t made_bytes = made_chunk.bytes() / chunk;
+  Prepared out{.samples = AlignedBuffer(count * made_bytes)};
   for (int64_t done = 0; done < count; done += chunk) {
     // The last chunk reaches back over samples that are done: the same bytes again.
     const int64_t first = std::min(done, count - chunk);
-    const Binding input{"source",
-                        {raw_chunk, raw.as<std::byte>() + first * raw_chunk.bytes() / chunk}};
-    const Binding result{"samples",
-                         {made_chunk, prepared_.data() + first * made_chunk.bytes() / chunk}};
+    const Binding input{"source", {raw_chunk, raw.as<std::byte>() + first * raw_bytes}};
+    const Binding result{"samples", {made_chunk, out.samples.data() + first * made_bytes}};
     program->run(std::span(&input, 1), std::span(&result, 1), *store_);
   }
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+  out.seconds = taken.count();
+  return out;
 }
 
 void Batches::start(int64_t epoch, int64_t steps) {

@@ -12,6 +12,7 @@
 #include "core/data/dataset.h"
 #include "core/data/prefetch.h"
 #include "core/host_store.h"
+#include "core/train/prepared.h"
 
 namespace expgraph {
 
@@ -37,8 +38,9 @@ class Batches {
   ~Batches();
 
   /// Runs the `prepare` program over all samples, on `threads` threads; without one the data set
-  /// itself is what the feed reads. Once, before the first epoch.
-  void prepare(int threads);
+  /// itself is what the feed reads. Once, before the first epoch. What `shared` (may be null) has
+  /// already is taken from there. Returns the seconds that it takes alone.
+  double prepare(int threads, PreparedSamples* shared = nullptr);
 
   /// Draws the order and the choices of an epoch (counts from 0), and begins to make its first
   /// `steps` batches.
@@ -49,10 +51,11 @@ class Batches {
  private:
   struct Slot;
   struct Feed;
+  Prepared run_prepare(int threads);
   void fill(int64_t step, Slot& slot);
 
   Source source_;
-  AlignedBuffer prepared_;
+  std::shared_ptr<const Prepared> prepared_;
   TensorView samples_;
   std::unique_ptr<StateStore> store_;  ///< the arena of the feed programs
   std::unique_ptr<Feed> full_, rest_;

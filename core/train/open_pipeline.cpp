@@ -10,6 +10,7 @@ std::shared_ptr<const Dataset> OpenDatasets::open(const std::string& name, const
                                                   const Attributes& attributes) {
   std::string key = name + "/" + split;
   for (const auto& [attribute, value] : attributes) key += " " + attribute + "=" + to_text(value);
+  const std::lock_guard lock(mutex_);
   auto& slot = open_[key];
   if (slot == nullptr) {
     const auto start = std::chrono::steady_clock::now();
@@ -19,8 +20,9 @@ std::shared_ptr<const Dataset> OpenDatasets::open(const std::string& name, const
   return slot;
 }
 
-std::string OpenPipeline::data_identity() const {
-  return train->identity + (test == nullptr ? "" : " " + test->identity);
+double OpenDatasets::seconds() const {
+  const std::lock_guard lock(mutex_);
+  return seconds_;
 }
 
 OpenPipeline open_pipeline(const FlatSpec& spec, CompilePipelineOptions options,

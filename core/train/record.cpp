@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/support/diagnostics.h"
 
@@ -17,6 +18,13 @@ size_t RunRecord::main_metric() const {
   });
   if (found == metrics.end()) found = std::find_if(metrics.begin(), metrics.end(), of_test);
   return found == metrics.end() ? 0 : static_cast<size_t>(found - metrics.begin());
+}
+
+std::optional<size_t> RunRecord::find_metric(std::string_view name) const {
+  const auto found = std::find_if(metrics.begin(), metrics.end(),
+                                  [&](const MetricInfo& metric) { return metric.name == name; });
+  if (found == metrics.end()) return std::nullopt;
+  return static_cast<size_t>(found - metrics.begin());
 }
 
 std::string metrics_tsv(const RunRecord& record) {
@@ -36,6 +44,7 @@ std::string logs_tsv(const RunRecord& record) {
   if (!record.metrics[accuracy].percent) return "";
   std::string out = "epoch\thours\ttop1Accuracy\n";
   for (const EpochRecord& row : record.history) {
+    if (std::isnan(row.metrics[accuracy])) continue;
     out += fmt::format("{}\t{:.8f}\t{:.2f}\n", row.epoch, row.seconds / 3600,
                        100 * row.metrics[accuracy]);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,7 +32,7 @@ struct MetricInfo {
 struct EpochRecord {
   int64_t epoch = 0;            ///< counts from 1
   double learning_rate = 0;     ///< at its end
-  std::vector<double> metrics;  ///< one for each RunRecord::metrics
+  std::vector<double> metrics;  ///< one for each RunRecord::metrics; NaN: was not measured
   double seconds = 0;           ///< of training since the start: Clocks::training
   double images_per_second = 0;
   bool operator==(const EpochRecord&) const = default;
@@ -44,10 +45,14 @@ struct RunRecord {
   int64_t parameters = 0;
   int64_t macs = 0;        ///< of one image forward
   int64_t peak_bytes = 0;  ///< planned
+  bool timed = true;       ///< nothing else ran on its device: its clocks mean something
+  bool stopped = false;    ///< its condition to stop held before the last epoch
   Clocks clocks;
   std::vector<EpochRecord> history;
 
-  bool finished() const { return static_cast<int64_t>(history.size()) == epochs; }
+  bool finished() const { return stopped || static_cast<int64_t>(history.size()) == epochs; }
+  /// Index of a metric by name; none when the run has none of that name.
+  std::optional<size_t> find_metric(std::string_view name) const;
   /// Index of the metric that says how good the net is: the first percentage of the test, else
   /// the first metric of the test, else of training. A pipeline has at least one metric.
   size_t main_metric() const;
@@ -57,7 +62,7 @@ struct RunRecord {
 std::string metrics_tsv(const RunRecord& record);
 
 /// DAWNBench's file: header `epoch hours top1Accuracy`, hours cumulative, accuracy in percent.
-/// "" when the main metric is no percentage.
+/// Epochs at which it was not measured are left out. "" when the main metric is no percentage.
 std::string logs_tsv(const RunRecord& record);
 
 }  // namespace expgraph

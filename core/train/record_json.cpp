@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/support/diagnostics.h"
@@ -22,6 +23,15 @@ constexpr std::array<ClockField, 6> kClocks = {{{"preprocessing", &Clocks::prepr
                                                 {"compilation", &Clocks::compilation},
                                                 {"data", &Clocks::data}}};
 
+/// A metric that was not measured is NaN, which JSON has as null.
+std::vector<double> read_metrics(const nlohmann::ordered_json& json) {
+  std::vector<double> out;
+  for (const auto& value : json) {
+    out.push_back(value.is_null() ? std::numeric_limits<double>::quiet_NaN() : double(value));
+  }
+  return out;
+}
+
 RunRecord read_record(const nlohmann::ordered_json& json) {
   RunRecord out{.metrics = {},
                 .epochs = json.at("epochs"),
@@ -29,6 +39,8 @@ RunRecord read_record(const nlohmann::ordered_json& json) {
                 .parameters = json.at("parameters"),
                 .macs = json.at("macs"),
                 .peak_bytes = json.at("peak_bytes"),
+                .timed = json.at("timed"),
+                .stopped = json.at("stopped"),
                 .clocks = {},
                 .history = {}};
   for (const auto& metric : json.at("metrics")) {
@@ -39,7 +51,7 @@ RunRecord read_record(const nlohmann::ordered_json& json) {
   for (const auto& row : json.at("history")) {
     out.history.push_back({.epoch = row.at("epoch"),
                            .learning_rate = row.at("learning_rate"),
-                           .metrics = row.at("metrics"),
+                           .metrics = read_metrics(row.at("metrics")),
                            .seconds = row.at("seconds"),
                            .images_per_second = row.at("images_per_second")});
   }
@@ -66,7 +78,8 @@ nlohmann::ordered_json to_json(const RunRecord& record) {
   }
   return {{"epochs", record.epochs},         {"steps", record.steps},
           {"parameters", record.parameters}, {"macs", record.macs},
-          {"peak_bytes", record.peak_bytes}, {"seconds", std::move(seconds)},
+          {"peak_bytes", record.peak_bytes}, {"timed", record.timed},
+          {"stopped", record.stopped},       {"seconds", std::move(seconds)},
           {"metrics", std::move(metrics)},   {"history", std::move(history)}};
 }
 

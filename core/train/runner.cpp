@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "core/host_executor.h"
 #include "core/ir/op_schema.h"
@@ -35,7 +36,7 @@ class Run {
  public:
   Run(const FlatSpec& spec, const Backend& backend, OpenDatasets& datasets, Fs& fs,
       const RunOptions& options)
-      : backend_(backend), options_(options), checkpoints_(fs, options.checkpoints) {
+      : backend_(backend), fs_(fs), options_(options), checkpoints_(fs, options.checkpoints) {
     const double data_before = datasets.seconds();
     {
       const Timer timer(record_.clocks.compilation);
@@ -47,15 +48,13 @@ class Run {
   }
 
   RunRecord go() {
+    // What another run has prepared costs this one as much as if it were alone.
+    record_.clocks.preprocessing = train_->batches.prepare(options_.threads, options_.prepared);
     {
       const Timer timer(record_.clocks.preprocessing);
-      train_->batches.prepare(options_.threads);
       train_->create_states(*store_);
     }
-    if (test_) {
-      const Timer timer(record_.clocks.validation);
-      test_->batches.prepare(options_.threads);
-    }
+    prepare_test();
     if (test_) test_->create_states(*store_);
     restore();
     while (!record_.finished()) {
@@ -63,13 +62,59 @@ class Run {
       EpochRecord row = train_epoch(epoch);
       evaluate(epoch, row);
       record_.history.push_back(std::move(row));
+      record_.stopped = stop_holds();
       save();
       if (options_.observer.epoch) options_.observer.epoch(record_);
     }
     return record_;
   }
 
+  std::optional<RunRecord> evaluate_trained(const TrainedRun& trained) {
+    if (!test_) return std::nullopt;
+    prepare_test();
+    train_->create_states(*store_);
+    test_->create_states(*store_);
+    const Checkpoints source(fs_, trained.checkpoints);
+    const auto epoch = static_cast<int64_t>(trained.record.history.size());
+    if (!source.restore(*store_, options_.observer.note, epoch)) return std::nullopt;
+    take_training(trained.record);
+    EpochRecord& last = record_.history.back();
+    last.metrics.resize(train_->metric_infos().size());
+    evaluate(epoch - 1, last);
+    if (options_.observer.epoch) options_.observer.epoch(record_);
+    return record_;
+  }
+
  private:
+  void prepare_test() {
+    if (!test_) return;
+    const Timer timer(record_.clocks.validation);
+    test_->batches.prepare(options_.threads, options_.prepared);
+  }
+
+  bool stop_holds() const {
+    const std::optional<Condition>& stop = pipeline_.compiled.stop;
+    if (!stop || static_cast<int64_t>(record_.history.size()) == record_.epochs) return false;
+    return stop->holds(record_.history.back().metrics[record_.find_metric(stop->metric).value()]);
+  }
+
+  /// All of a record that training gives, with the metrics of this run's own test still open.
+  void take_training(const RunRecord& from) {
+    record_.timed = from.timed;
+    record_.stopped = from.stopped;
+    const double validation = record_.clocks.validation;
+    record_.clocks = from.clocks;
+    record_.clocks.validation = validation;
+    for (EpochRecord row : from.history) {
+      std::vector<double> metrics(record_.metrics.size(), std::numeric_limits<double>::quiet_NaN());
+      for (size_t k = 0; k < train_->metric_infos().size(); ++k) {
+        metrics[k] = row.metrics[from.find_metric(record_.metrics[k].name).value()];
+      }
+      row.metrics = std::move(metrics);
+      record_.history.push_back(std::move(row));
+    }
+  }
+
   void open(const FlatSpec& spec, OpenDatasets& datasets) {
     CompilePipelineOptions options{.backend = backend_.name()};
     pipeline_ = open_pipeline(spec, options, datasets);
@@ -84,6 +129,7 @@ class Run {
     record_.parameters = compiled.parameters;
     record_.macs = compiled.macs;
     record_.peak_bytes = compiled.peak_bytes;
+    record_.timed = options_.timed;
   }
 
   void make_sides() {
@@ -123,6 +169,8 @@ class Run {
     if (!saved) return;
     const Clocks now = record_.clocks;
     record_.history = saved->history;
+    record_.stopped = saved->stopped;
+    record_.timed = record_.timed && saved->timed;
     record_.clocks = saved->clocks;
     record_.clocks.compilation += now.compilation;
     record_.clocks.data += now.data;
@@ -214,6 +262,7 @@ class Run {
   void check_states(int64_t epoch) const;
 
   const Backend& backend_;
+  Fs& fs_;
   const RunOptions& options_;
   Checkpoints checkpoints_;
   OpenPipeline pipeline_;
@@ -223,11 +272,9 @@ class Run {
   RunRecord record_;
 };
 
-/// "train/net/conv (conv2d)"; a fusion is named by its kind.
+/// "'train/net/conv' (conv2d)".
 std::string described(const Node& node) {
-  const bool is_fusion = node.attributes.has("kind");
-  return fmt::format("'{}' ({})", node.path,
-                     is_fusion ? node.attributes.text("kind") : std::string(node.op->name));
+  return fmt::format("'{}' ({})", node.path, display_name(node));
 }
 
 void Run::check_states(int64_t epoch) const {
@@ -237,7 +284,7 @@ void Run::check_states(int64_t epoch) const {
     store_->read(name, {type, copy.data()});
     if (all_finite({type, copy.data()})) continue;
     const Node* writer = train_->writer_of(name);
-    throw Error(
+    throw Diverged(
         fmt::format("the run has diverged: state '{}' holds NaN or Inf before epoch {}{}", name,
                     epoch + 1, writer == nullptr ? "" : ", written by " + described(*writer)),
         writer == nullptr ? Location{} : writer->where, ExitCode::run_failed);
@@ -250,9 +297,10 @@ void Run::replay(SideRun& side, int64_t epoch, int64_t steps) {
     side.step(time_of(epoch, step), *store_);
     const Node* bad = side.first_bad_node();
     if (bad == nullptr) continue;
-    throw Error(fmt::format("the run has diverged: {} gives NaN or Inf at epoch {}, step {} of {}",
-                            described(*bad), epoch + 1, step + 1, steps_of_epoch(side.graphs())),
-                bad->where, ExitCode::run_failed);
+    throw Diverged(
+        fmt::format("the run has diverged: {} gives NaN or Inf at epoch {}, step {} of {}",
+                    described(*bad), epoch + 1, step + 1, steps_of_epoch(side.graphs())),
+        bad->where, ExitCode::run_failed);
   }
 }
 
@@ -285,6 +333,12 @@ void Run::fail_evaluation(int64_t epoch, int64_t step) {
 RunRecord run_pipeline(const FlatSpec& spec, const Backend& backend, OpenDatasets& datasets, Fs& fs,
                        const RunOptions& options) {
   return Run(spec, backend, datasets, fs, options).go();
+}
+
+std::optional<RunRecord> evaluate_trained(const FlatSpec& spec, const Backend& backend,
+                                          OpenDatasets& datasets, Fs& fs, const RunOptions& options,
+                                          const TrainedRun& trained) {
+  return Run(spec, backend, datasets, fs, options).evaluate_trained(trained);
 }
 
 }  // namespace expgraph

@@ -7,7 +7,7 @@
 
 namespace expgraph {
 
-class FastFs final : public Fs {
+class FastFs : public Fs {
  public:
   void write(const std::filesystem::path& path, std::span<const std::string_view> pieces) override {
     std::ofstream file(path, std::ios::binary | std::ios::trunc);

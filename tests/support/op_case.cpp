@@ -12,10 +12,19 @@
 #include <sstream>
 
 #include "core/build_graph.h"
+#include "core/support/half.h"
 
 namespace expgraph::test {
 
 namespace {
+
+/// A 16-bit number as it lies in memory.
+template <float (*kToFloat)(uint16_t), uint16_t (*kFromFloat)(float)>
+struct Short {
+  explicit Short(double x) : bits(kFromFloat(static_cast<float>(x))) {}
+  explicit operator double() const { return double{kToFloat(bits)}; }
+  uint16_t bits;
+};
 
 /// Calls f with a null pointer of the C++ type of the elements.
 template <typename F>
@@ -23,6 +32,10 @@ auto with_type(DType dtype, F f) {
   switch (dtype) {
     case DType::f64:
       return f(static_cast<double*>(nullptr));
+    case DType::bf16:
+      return f(static_cast<Short<bf16_to_float, float_to_bf16>*>(nullptr));
+    case DType::f16:
+      return f(static_cast<Short<f16_to_float, float_to_f16>*>(nullptr));
     case DType::i32:
       return f(static_cast<int32_t*>(nullptr));
     case DType::u8:
@@ -221,8 +234,9 @@ std::string difference(const Tensor& want, const Tensor& got, double tolerance, 
   double largest = floor, worst = 0;
   int64_t where = -1;
   for (int64_t i = 0; i < want.type.elements(); ++i) {
+    if (std::isfinite(want.at(i))) largest = std::max(largest, std::abs(want.at(i)));
+    if (got.at(i) == want.at(i)) continue;  // infinities too
     const double error = std::abs(got.at(i) - want.at(i));
-    largest = std::max(largest, std::abs(want.at(i)));
     if (where >= 0 && error <= worst) continue;
     if (std::isnan(error))
       return fmt::format("element {} is {}, expected {}", i, got.at(i), want.at(i));

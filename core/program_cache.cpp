@@ -1,0 +1,68 @@
+// program_cache: graphs that were compiled before -> their programs.
+#include "core/program_cache.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/ir/op_schema.h"
+
+namespace expgraph {
+namespace {
+
+// Each function takes its struct apart by structured bindings: a member that is added to one of
+// them does not compile here until somebody has said whether it decides what is compiled.
+
+std::string text_of(const Attributes& attributes) {
+  std::string out;
+  for (const auto& [name, value] : attributes) out += fmt::format(" {}={}", name, to_text(value));
+  return out;
+}
+
+std::string text_of(const OptimiserSpec& optimiser) {
+  const auto& [path, op, attributes, loss, lr, inputs, takes_rest, parameters, where] = optimiser;
+  std::string out = fmt::format("{} {}{} {} {} {}", path, op->name, text_of(attributes), loss.index,
+                                lr.index, takes_rest);
+  for (const ValueId input : inputs) out += fmt::format(" {}", input.index);
+  return out + fmt::format(" {}\n", fmt::join(parameters, " "));
+}
+
+std::string text_of(const ParameterGroup& group) {
+  const auto& [path, parameters, lr, weight_decay, schedule, where] = group;
+  return fmt::format("{} {} {} {} {}\n", path, lr, weight_decay, schedule.index,
+                     fmt::join(parameters, " "));
+}
+
+std::string text_of(const AverageSpec& average) {
+  const auto& [path, op, attributes, decay, when, last, where] = average;
+  return fmt::format("{} {}{} {} {} {}\n", path, op->name, text_of(attributes), decay.index,
+                     when.index, last.index);
+}
+
+std::string text_of(const TrainingSpec& training) {
+  const auto& [optimisers, groups, averages] = training;
+  std::string out;
+  for (const OptimiserSpec& optimiser : optimisers) out += text_of(optimiser);
+  for (const ParameterGroup& group : groups) out += text_of(group);
+  for (const AverageSpec& average : averages) out += text_of(average);
+  return out;
+}
+
+}  // namespace
+
+std::string ProgramCache::key(const Graph& graph, const TrainingSpec* training, DType compute) {
+  return fmt::format("{}{}\n{}", to_text(graph), to_string(compute),
+                     training == nullptr ? std::string() : text_of(*training));
+}
+
+std::shared_ptr<const Program> ProgramCache::find(const std::string& key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = programs_.find(key);
+  return found == programs_.end() ? nullptr : found->second;
+}
+
+void ProgramCache::add(const std::string& key, const Program& program) {
+  const std::lock_guard lock(mutex_);
+  programs_.emplace(key, std::make_shared<const Program>(program));
+}
+
+}  // namespace expgraph
