@@ -256,6 +256,10 @@ class SideBuilder {
           require_train(instance);
           training.add_average(instance, op_of(instance));
           break;
+        case OpRole::loss_scale:
+          require_train(instance);
+          training.add_loss_scale(instance, op_of(instance));
+          break;
         case OpRole::compute:
           builder.add(instance);
           break;
@@ -473,7 +477,8 @@ const OpNames& op_names() {
       entry.variadic = schema->variadic();
       entry.feeds_next = schema->role != OpRole::schedule && schema->role != OpRole::metric &&
                          schema->role != OpRole::optimiser && schema->role != OpRole::group &&
-                         schema->role != OpRole::average && schema->role != OpRole::start;
+                         schema->role != OpRole::average && schema->role != OpRole::loss_scale &&
+                         schema->role != OpRole::start;
       for (const AttributeSchema& attribute : schema->attributes) {
         entry.attributes.emplace_back(attribute.name);
       }

@@ -39,11 +39,12 @@ std::string text_of(const AverageSpec& average) {
 }
 
 std::string text_of(const TrainingSpec& training) {
-  const auto& [optimisers, groups, averages] = training;
+  const auto& [optimisers, groups, averages, loss_scale] = training;
   std::string out;
   for (const OptimiserSpec& optimiser : optimisers) out += text_of(optimiser);
   for (const ParameterGroup& group : groups) out += text_of(group);
   for (const AverageSpec& average : averages) out += text_of(average);
+  if (loss_scale) out += loss_scale->path + text_of(loss_scale->attributes);
   return out;
 }
 

@@ -1,5 +1,5 @@
-// training_spec: optimiser, group and average nodes -> what a training says beside its forward
-// graph.
+// training_spec: optimiser, group, average and loss_scale nodes -> what a training says beside its
+// forward graph.
 #include "core/training_spec.h"
 
 #include <fmt/format.h>
@@ -105,6 +105,19 @@ void TrainingBuilder::add_average(const Instance& instance, const OpSchema& op) 
   average.when = add_every(average.path + "/when", average, false);
   average.last = add_every(average.path + "/last", average, true);
   out_.averages.push_back(std::move(average));
+}
+
+void TrainingBuilder::add_loss_scale(const Instance& instance, const OpSchema& op) {
+  Read read = this->read(instance, op);
+  if (out_.loss_scale) {
+    throw located(Error(fmt::format("'train' has two nodes of op '{}': '{}' and '{}'", op.name,
+                                    out_.loss_scale->path, instance.path()),
+                        instance.node->where),
+                  *instance.node);
+  }
+  out_.loss_scale = {.path = instance.path(),
+                     .attributes = std::move(read.attributes),
+                     .where = instance.node->where};
 }
 
 ValueId TrainingBuilder::add_every(const std::string& leaf, const AverageSpec& average, bool last) {

@@ -16,6 +16,7 @@ class TrainingBuilder {
   void add_optimiser(const Instance& instance, const OpSchema& op);
   void add_group(const Instance& instance, const OpSchema& op);
   void add_average(const Instance& instance, const OpSchema& op);
+  void add_loss_scale(const Instance& instance, const OpSchema& op);
 
   /// Throws Error when a selection means no parameter (nearest names), a parameter is updated by
   /// two optimisers or by none. Nothing when there is no optimiser.

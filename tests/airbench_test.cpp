@@ -103,6 +103,9 @@ TEST_CASE("second ladder: its last rung's schedule, factors and averages") {
   CHECK(bias.attributes.real("weight_decay") == doctest::Approx(5e-4 / 64).epsilon(1e-12));
   CHECK_FALSE(is_updated(recipe, "train/net/prep/whiten/w"));
   CHECK(is_updated(recipe, "train/net/layer3/main/conv/w/ema"));
+  for (int64_t step = 0; step < 970; ++step) {  // the average moves after steps 1, 6, 11, ...
+    CHECK(schedule_at(recipe, "train/average/when", step) == (step % 5 == 0 ? 1 : 0));
+  }
   REQUIRE(recipe.test.has_value());
   CHECK(recipe.test->step.graph.find_leaf("train/net/layer3/main/conv/w/ema") != nullptr);
 }

@@ -3,7 +3,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 
 #include "core/data/choices.h"
@@ -80,6 +82,31 @@ void check(const OpCase& c) {
       CHECK_MESSAGE(difference(want.results.at(name), tensor, c.tolerance).empty(), name, ": ",
                     difference(want.results.at(name), tensor, c.tolerance));
   }
+}
+
+/// Whether both have the same bits, signs of zeros among them; any NaN is as good as another.
+bool same_bits(const Tensor& a, const Tensor& b) {
+  if (a.type != b.type) return false;
+  for (int64_t i = 0; i < a.type.elements(); ++i) {
+    const double x = a.at(i), y = b.at(i);
+    if (std::isnan(x) != std::isnan(y)) return false;
+    if (!std::isnan(x) && (x != y || std::signbit(x) != std::signbit(y))) return false;
+  }
+  return true;
+}
+
+/// Forward and gradient to the bit.
+void check_bits(const OpCase& c) {
+  INFO(c.name);
+  const Graph graph = *gradient_graph(c);
+  const Tensors inputs = make_inputs(c, graph);
+  const GuardedRun want =
+      guarded_run(load_backend("reference"), graph, guarded_plan(graph), inputs);
+  const GuardedRun got = guarded_run(load_backend("onednn"), graph, guarded_plan(graph), inputs);
+  CHECK(got.faults == std::vector<std::string>());
+  REQUIRE(got.results.size() == want.results.size());
+  for (const auto& [name, tensor] : got.results)
+    CHECK_MESSAGE(same_bits(want.results.at(name), tensor), name);
 }
 
 OpCase conv_case(Random& random, int64_t n, int64_t c, int64_t m, int64_t h, int64_t w,
@@ -180,6 +207,35 @@ TEST_CASE("pooling, sums, elementwise and linear operators do what reference doe
     check(make_case({{"linear", attributes({{"features", features}})}},
                     {f32({x.shape[0], x.shape[1]}), f32({features, x.shape[1]}), f32({features})},
                     ""));
+  }
+}
+
+TEST_CASE("the gradient of max pooling has the bits of reference's, of any kind of number") {
+  Random random(6);
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (int k = 0; k < 150; ++k) {
+    TensorType x = f32({random.in(1, k % 10 == 1 ? 65 : 3), random.channels(), random.in(1, 33),
+                        random.in(1, 33)});
+    if (k == 0) x.shape = {130, 64, 33, 33};  // too large for the caches
+    const int64_t most = std::min<int64_t>({x.shape[2], x.shape[3], 17});
+    // Every third: windows side by side, of two pixels; else apart, or shared, or cut by padding.
+    const int64_t size = k % 3 == 0 ? std::min<int64_t>(2, most) : random.in(1, most);
+    const int64_t stride = k % 3 == 0 ? 2 : k % 3 == 1 ? size + random.in(0, 2) : random.in(1, 3);
+    const int64_t padding = k % 6 == 5 ? random.in(0, size / 2) : 0;
+    OpCase c = make_case({{"max_pool", attributes({{"size", both(size)},
+                                                   {"stride", both(stride)},
+                                                   {"padding", both(padding)}})}},
+                         {x}, fmt::format("size {} stride {} padding {}", size, stride, padding));
+    c.tolerance = 0;
+    on_grid(c, "x", x, random);
+    const Graph forward = forward_graph(c);
+    const TensorType y = forward.type(forward.nodes()[0].outputs[0]);
+    on_grid(c, "gradient", y, random);
+    for (double& value : c.values["gradient"]) {
+      const int64_t kind = random.in(0, 15);
+      if (kind < 4) value = kind == 0 ? -0.0 : kind == 1 ? kInfinity : kind == 2 ? -kInfinity : NAN;
+    }
+    check_bits(c);
   }
 }
 

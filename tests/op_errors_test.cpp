@@ -301,6 +301,28 @@ TEST_CASE("mistakes in normalisation") {
   });
 }
 
+TEST_CASE("mistakes in loss scaling") {
+  check_all(std::vector<Mistake>{
+      {"", "loss_scale() {every=0}", "every is 0, expected at least 1"},
+      {"", "loss_scale() {largest=0.5}",
+       "largest is 0.5, expected at least 1 and at most 3.4028234663852886e+38"},
+      {"", "loss_scale() {largest=1e39}",
+       "largest is 1e+39, expected at least 1 and at most 3.4028234663852886e+38"},
+      {"", "loss_scale() {start=0.5}", "start is 0.5, expected at least 1 and at most 16777216"},
+      {"", "loss_scale() {start=16, largest=8}", "start is 16, expected at least 1 and at most 8"},
+      {"i32[2] f32[]", "unscale(%0, %1)", "x is i32[2], unscale expects floating point numbers"},
+      {"f32[2] f32[2]", "unscale(%0, %1)", "scale is f32[2], expected f32[] (a scalar)"},
+      {"f32[2] i32[2]", "all_finite(%0, %1)",
+       "x is i32[2], all_finite expects floating point numbers"},
+      {"f32[2] f32[]", "loss_scale_update(%0, %1, %1)",
+       "scale is f32[2], loss_scale_update expects a scalar"},
+      {"f32[] f32[2]", "loss_scale_update(%0, %1, %0)",
+       "steps is f32[2], expected f32[] (a scalar)"},
+      {"f32[] f32[2]", "loss_scale_update(%0, %0, %1)",
+       "finite is f32[2], expected f32[] (a scalar)"},
+  });
+}
+
 TEST_CASE("mistakes in what is done to the images of a batch") {
   check_all(std::vector<Mistake>{
       {"u8[8,3,5,6]", "views(%0)", "x is u8[8,3,5,6], views expects f32 elements"},

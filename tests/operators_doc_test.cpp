@@ -61,7 +61,7 @@ TEST_CASE("every operator's record is whole") {
       CHECK(pair.output < static_cast<int>(op->outputs.size()));
     }
   }
-  CHECK(names.size() == 66);
+  CHECK(names.size() == 70);
   CHECK(find_op("") == nullptr);
   CHECK(find_op("zzz") == nullptr);
 }

@@ -320,6 +320,32 @@ TEST_CASE("make_step: a loss without parameters is an error") {
         "error: 'update' has nothing to update: its loss depends on no parameter\n");
 }
 
+TEST_CASE("update_early: choices between new and old values, and averages, run with the update") {
+  constexpr std::string_view leaves = R"(
+    %w = state w : f32[2] constant(0) trainable
+    %m = state m : f32[2] constant(0)
+    %a = state a : f32[2] constant(0)
+    %g = input g : f32[2]
+    %lr = input lr : f32[]
+    %x = relu(%g) @ x
+)";
+  constexpr std::string_view updates = R"(
+    %w1, %m1 = lars_update(%w, %x, %lr, %m) @ update/w
+    %w2 = choose(%w, %w1, %lr) @ scaling/w
+    %m2 = choose(%m, %m1, %lr) @ scaling/m
+    %a1 = average_update(%a, %w2, %lr, %lr) @ average/w
+)";
+  constexpr std::string_view rest = "%y = relu(%x) @ y\n";
+  constexpr std::string_view ends = R"(
+    result y = %y
+    update w = %w2
+    update m = %m2
+    update a = %a1)";
+  const std::string late = fmt::format("{}{}{}{}", leaves, rest, updates, ends);
+  const std::string early = fmt::format("{}{}{}{}", leaves, updates, rest, ends);
+  CHECK(run(late, update_early) == graph_of(early));
+}
+
 TEST_CASE(
     "update_early: an update runs right after its gradient and the last reader of its state") {
   constexpr std::string_view leaves = R"(

@@ -70,6 +70,21 @@ TEST_CASE("momentum that the optimiser does not read changes nothing") {
   CHECK(identity_of(changed) == identity_of(unread));
 }
 
+TEST_CASE("loss scaling is no no-op, nor is any of its numbers; its defaults are") {
+  const auto scaled = [](const std::string& node) {
+    return identity_of(with("    update: {", "    scaling: " + node + "\n    update: {"));
+  };
+  const ProgramIdentity base = scaled("loss_scale");
+  CHECK(base.training != identity_of(kTinyPipeline).training);
+  CHECK(base == scaled("{op: loss_scale, start: 65536, every: 1000, largest: 16777216}"));
+  for (const std::string number : {"start: 32768", "every: 999", "largest: 65536"}) {
+    INFO(number);
+    const ProgramIdentity own = scaled("{op: loss_scale, " + number + "}");
+    CHECK(own.training != base.training);
+    CHECK(own.evaluation == base.evaluation);
+  }
+}
+
 TEST_CASE("edits that change what a run does are no no-ops") {
   const ProgramIdentity base = identity_of(kTinyPipeline);
   const std::vector<std::pair<std::string, std::string>> real = {

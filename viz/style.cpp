@@ -13,7 +13,7 @@ namespace expgraph {
 namespace {
 
 /// By family of operators; the last is for what is none.
-constexpr std::array<std::pair<std::string_view, Colours>, 17> kFamilies{{
+constexpr std::array<std::pair<std::string_view, Colours>, 18> kFamilies{{
     {"conv", {"#cfe2ff", "#2b5fb4", "#10284d"}},
     {"norm", {"#d9f0e3", "#2c8a5a", "#0f3a25"}},
     {"elementwise", {"#fde4cf", "#c2682a", "#4d2508"}},
@@ -24,6 +24,7 @@ constexpr std::array<std::pair<std::string_view, Colours>, 17> kFamilies{{
     {"loss", {"#fbd5dc", "#b93a54", "#4a101d"}},
     {"update", {"#fbd5dc", "#b93a54", "#4a101d"}},
     {"adaptive", {"#fbd5dc", "#b93a54", "#4a101d"}},
+    {"loss_scale", {"#fbd5dc", "#b93a54", "#4a101d"}},
     {"average", {"#fbd5dc", "#b93a54", "#4a101d"}},
     {"schedule", {"#fff0bf", "#a8820f", "#453404"}},
     {"data", {"#f0ead9", "#8f7d4a", "#3a3218"}},

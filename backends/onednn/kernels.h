@@ -61,6 +61,7 @@ std::span<const Maker> data_makers();
 std::span<const Maker> elementwise_makers();
 std::span<const Maker> fusion_makers();
 std::span<const Maker> loss_makers();
+std::span<const Maker> loss_scale_makers();
 std::span<const Maker> matmul_makers();
 std::span<const Maker> norm_makers();
 std::span<const Maker> pool_makers();

@@ -15,8 +15,8 @@ Made dense(const MakerContext& context, Kernel kernel) {
 const Maker* find_maker(std::string_view op) {
   for (const auto family :
        {adaptive_makers, augment_makers, average_makers, conv_makers, data_makers,
-        elementwise_makers, fusion_makers, loss_makers, matmul_makers, norm_makers, pool_makers,
-        reduce_makers, shape_makers, update_makers}) {
+        elementwise_makers, fusion_makers, loss_makers, loss_scale_makers, matmul_makers,
+        norm_makers, pool_makers, reduce_makers, shape_makers, update_makers}) {
     const auto found = std::ranges::find(family(), op, &Maker::op);
     if (found != family().end()) return &*found;
   }

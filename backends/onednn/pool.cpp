@@ -1,6 +1,8 @@
 // pool: max and average pooling and their gradients, alone.
 #include "backends/onednn/pool.h"
 
+#include <hwy/cache_control.h>
+
 #include <vector>
 
 #include "backends/onednn/parallel.h"
@@ -29,29 +31,36 @@ void for_windows(const PoolShape& pool, const F& f) {
     for (int64_t ow = 0; ow < pool.y.w; ++ow) f(oh * pool.y.w + ow, Clipped(pool, oh, ow));
 }
 
+/// f(windows, their first element of x, of y) for row `k` of all rows of y: its windows together,
+/// or one by one where padding may cut them.
+template <typename F>
+void for_row(const PoolShape& pool, int64_t k, const F& f) {
+  const int64_t n = k / pool.y.h, oh = k % pool.y.h;
+  for (int64_t ow = 0; ow < pool.y.w; ow += pool.padded() ? 1 : pool.y.w) {
+    const Clipped at(pool, oh, ow);
+    Windows windows = pool.row();
+    if (pool.padded())
+      windows = {.outputs = 1,
+                 .rows = at.row_end - at.row,
+                 .columns = at.column_end - at.column,
+                 .stride = pool.window.sw,
+                 .width = pool.x.w,
+                 .first_index = (at.row - at.top) * pool.window.kw + at.column - at.left,
+                 .index_width = pool.window.kw};
+    f(windows, ((n * pool.x.h + at.row) * pool.x.w + at.column) * pool.x.c,
+      (k * pool.y.w + ow) * pool.y.c);
+  }
+}
+
 }  // namespace
 
 void max_pool(const PoolShape& pool, const MaxPoolOperands& o, const Affine& affine, int threads) {
-  const bool padded = pool.window.ph > 0 || pool.window.pw > 0;
   parallel(threads, pool.x.n * pool.y.h, 1, [&](int, int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const int64_t n = k / pool.y.h, oh = k % pool.y.h;
-      for (int64_t ow = 0; ow < pool.y.w; ow += padded ? 1 : pool.y.w) {
-        const Clipped at(pool, oh, ow);
-        Windows windows = pool.row();
-        if (padded)
-          windows = {.outputs = 1,
-                     .rows = at.row_end - at.row,
-                     .columns = at.column_end - at.column,
-                     .stride = pool.window.sw,
-                     .width = pool.x.w,
-                     .first_index = (at.row - at.top) * pool.window.kw + at.column - at.left,
-                     .index_width = pool.window.kw};
-        const int64_t place = (k * pool.y.w + ow) * pool.y.c;
-        max_windows(o.x + ((n * pool.x.h + at.row) * pool.x.w + at.column) * pool.x.c, windows,
-                    o.y ? o.y + place : nullptr, index_at(o.index, place), pool.x.c, affine);
-      }
-    }
+    for (int64_t k = begin; k < end; ++k)
+      for_row(pool, k, [&](const Windows& windows, int64_t x, int64_t y) {
+        max_windows(o.x + x, windows, o.y ? o.y + y : nullptr, index_at(o.index, y), pool.x.c,
+                    affine);
+      });
   });
 }
 
@@ -73,38 +82,64 @@ Made make_max_pool(const MakerContext& context) {
   });
 }
 
-/// f(image, output pixel of all, clipped window) fills dx of every image, which is 0 before.
+/// f(n) adds to image n of dx, which is 0 before.
 template <typename F>
-void fill_gradient(const PoolShape& pool, float* dx, int threads, const F& f) {
+void add_to_images(const PoolShape& pool, float* dx, int threads, const F& f) {
   const int64_t image = pool.x.c * pool.x.plane();
   parallel(threads, pool.x.n, 1, [&](int, int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       std::fill_n(dx + n * image, image, 0.0f);
-      for_windows(pool, [&](int64_t place, const Clipped& at) {
-        f(dx + n * image, n * pool.y.plane() + place, at);
-      });
+      f(n);
     }
   });
 }
+
+/// 0 at the pixels of x that lie in no window, from row `k` of all rows of windows to the next.
+/// Windows are apart.
+void clear_between(const PoolShape& pool, int64_t k, float* dx) {
+  const Window& window = pool.window;
+  const int64_t n = k / pool.y.h, oh = k % pool.y.h;
+  const int64_t row_end = oh + 1 < pool.y.h ? (oh + 1) * window.sh : pool.x.h;
+  for (int64_t row = oh * window.sh; row < row_end; ++row) {
+    float* line = dx + (n * pool.x.h + row) * pool.x.w * pool.x.c;
+    const auto clear = [&](int64_t column, int64_t column_end) {
+      std::fill(line + column * pool.x.c, line + column_end * pool.x.c, 0.0f);
+    };
+    if (row - oh * window.sh >= window.kh) {
+      clear(0, pool.x.w);
+      continue;
+    }
+    for (int64_t ow = 0; ow < pool.y.w; ++ow)
+      clear(ow * window.sw + window.kw, ow + 1 < pool.y.w ? (ow + 1) * window.sw : pool.x.w);
+  }
+}
+
+/// A map that is larger than this has left the caches before anybody reads it.
+constexpr int64_t kStreamBytes = int64_t{32} << 20;
 
 Made make_max_pool_backward(const MakerContext& context) {
   const PoolShape pool(context.node.attributes, context.output(), context.input(0));
   return over_maps(context, [pool, threads = context.threads](const KernelArgs& args) {
     const float* dy = args.inputs[0].as<float>();
+    float* dx = args.outputs[0].as<float>();
     const TensorView& index = args.inputs[1];
-    const int64_t channels = pool.x.c;
-    fill_gradient(pool, args.outputs[0].as<float>(), threads,
-                  [&](float* dx, int64_t pixel, const Clipped& at) {
-                    for (int64_t c = 0; c < channels; ++c) {
-                      const int64_t from = pixel * channels + c;
-                      const int64_t place = index.type.dtype == DType::u8
-                                                ? index.as<uint8_t>()[from]
-                                                : index.as<int32_t>()[from];
-                      const int64_t row = at.top + place / pool.window.kw;
-                      const int64_t column = at.left + place % pool.window.kw;
-                      dx[(row * pool.x.w + column) * channels + c] += dy[from];
-                    }
-                  });
+    if (!pool.apart())
+      return add_to_images(pool, dx, threads, [&](int64_t n) {
+        for (int64_t oh = 0; oh < pool.y.h; ++oh)
+          for_row(pool, n * pool.y.h + oh, [&](const Windows& windows, int64_t x, int64_t y) {
+            add_window_gradients(dy + y, index_at(index, y), dx + x, windows, pool.x.c);
+          });
+      });
+    const bool stream = args.outputs[0].type.bytes() > kStreamBytes;
+    parallel(threads, pool.x.n * pool.y.h, 1, [&](int, int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; ++k) {
+        clear_between(pool, k, dx);
+        for_row(pool, k, [&](const Windows& windows, int64_t x, int64_t y) {
+          set_window_gradients(dy + y, index_at(index, y), dx + x, windows, pool.x.c, stream);
+        });
+      }
+      if (stream) hwy::FlushStream();
+    });
   });
 }
 
@@ -137,14 +172,17 @@ Made make_average_pool_backward(const MakerContext& context) {
     const float* dy = args.inputs[0].as<float>();
     const int64_t channels = pool.x.c;
     const float places = static_cast<float>(pool.window.places());
-    fill_gradient(pool, args.outputs[0].as<float>(), threads,
-                  [&](float* dx, int64_t pixel, const Clipped& at) {
-                    for (int64_t row = at.row; row < at.row_end; ++row)
-                      for (int64_t column = at.column; column < at.column_end; ++column)
-                        for (int64_t c = 0; c < channels; ++c)
-                          dx[(row * pool.x.w + column) * channels + c] +=
-                              dy[pixel * channels + c] / places;
-                  });
+    float* dx = args.outputs[0].as<float>();
+    add_to_images(pool, dx, threads, [&](int64_t n) {
+      float* image = dx + n * pool.x.plane() * channels;
+      for_windows(pool, [&](int64_t place, const Clipped& at) {
+        const float* from = dy + (n * pool.y.plane() + place) * channels;
+        for (int64_t row = at.row; row < at.row_end; ++row)
+          for (int64_t column = at.column; column < at.column_end; ++column)
+            for (int64_t c = 0; c < channels; ++c)
+              image[(row * pool.x.w + column) * channels + c] += from[c] / places;
+      });
+    });
   });
 }
 

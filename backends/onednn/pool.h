@@ -16,6 +16,9 @@ struct PoolShape {
     return window.sh == window.kh && window.sw == window.kw && y.h * window.kh == x.h &&
            y.w * window.kw == x.w;
   }
+  bool padded() const { return window.ph > 0 || window.pw > 0; }
+  /// Whether no two windows share a pixel and all lie within the map.
+  bool apart() const { return !padded() && window.sh >= window.kh && window.sw >= window.kw; }
   /// A row of windows, none of which leaves the map.
   Windows row() const { return {y.w, window.kh, window.kw, window.sw, x.w, 0, window.kw}; }
 

@@ -79,6 +79,15 @@ void add_window_gradient_sums(const Gradient& g, PoolIndex index, const float* x
 void apply_window_gradient(const Gradient& g, PoolIndex index, const float* x, float* dx,
                            const Windows& windows, int64_t channels, const NormGradient& norm);
 
+/// Every pixel of a window: dx = dy where index names it, else 0. Windows may not share pixels.
+/// `stream`: past the caches where dx is aligned; hwy::FlushStream comes before others read it.
+void set_window_gradients(const float* dy, PoolIndex index, float* dx, const Windows& windows,
+                          int64_t channels, bool stream);
+
+/// The pixel of a window that index names: dx += dy; windows may share pixels.
+void add_window_gradients(const float* dy, PoolIndex index, float* dx, const Windows& windows,
+                          int64_t channels);
+
 // Over flat memory.
 void activate(const float* x, float* y, int64_t count, const Activation& activation);
 /// `of`: the activation's output; of gelu its input.

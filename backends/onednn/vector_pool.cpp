@@ -1,4 +1,4 @@
-// vector_pool: max pooling of a row of windows, alone or after a normalisation, and the gradient
+// vector_pool: max pooling of a row of windows, alone or after a normalisation, and the gradients
 // of both.
 #include "backends/onednn/vector_targets.h"
 #undef HWY_TARGET_INCLUDE
@@ -64,6 +64,68 @@ void MaxWindowsOf(const float* x, const Windows& windows, float* y, PoolIndex in
     for_wide_channels(channels, MaxWindows<2, 2>{x, windows, channels, y, index, affine});
   else
     for_wide_channels(channels, MaxWindows<0, 0>{x, windows, channels, y, index, affine});
+}
+
+/// The gradient of a window's largest pixel, at every pixel of the window.
+template <int64_t kRows, int64_t kColumns, bool kAdd>
+struct WindowGradients {
+  const float* dy;
+  PoolIndex index;
+  float* dx;
+  const Windows& windows;
+  int64_t channels;
+  bool stream;
+
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
+    const Extent<kRows, kColumns> extent(windows);
+    for (int64_t o = 0; o < windows.outputs; ++o) {
+      float* corner = dx + at.first + o * windows.stride * channels;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const V d = at.load(dy + at.first + o * channels, v);
+        const hn::Vec<I> place = at.load_index(index, o * channels, v);
+        for (int64_t r = 0; r < extent.rows; ++r) {
+          for (int64_t c = 0; c < extent.columns; ++c) {
+            float* pixel = corner + (r * windows.width + c) * channels;
+            const int64_t here = windows.first_index + r * windows.index_width + c;
+            const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
+            const V mine = hn::IfThenElseZero(hn::RebindMask(f32, is), d);
+            // 0 + -0 is 0, as when it is added to a map of zeros.
+            const V sum = hn::Add(kAdd ? at.load(pixel, v) : hn::Zero(f32), mine);
+            if (kWhole && stream)
+              hn::Stream(sum, f32, pixel + v * at.lanes());
+            else
+              at.store(sum, pixel, v);
+          }
+        }
+      }
+    }
+  }
+};
+
+template <bool kAdd>
+HWY_INLINE void window_gradients(const float* dy, PoolIndex index, float* dx,
+                                 const Windows& windows, int64_t channels, bool stream) {
+  if (windows.rows == 2 && windows.columns == 2)
+    for_wide_channels(channels,
+                      WindowGradients<2, 2, kAdd>{dy, index, dx, windows, channels, stream});
+  else
+    for_wide_channels(channels,
+                      WindowGradients<0, 0, kAdd>{dy, index, dx, windows, channels, stream});
+}
+
+void SetWindowGradientsOf(const float* dy, PoolIndex index, float* dx, const Windows& windows,
+                          int64_t channels, bool stream) {
+  const auto lanes = static_cast<int64_t>(hn::Lanes(f32));
+  const bool aligned = channels % lanes == 0 &&
+                       reinterpret_cast<uintptr_t>(dx) % (hn::Lanes(f32) * sizeof(float)) == 0;
+  window_gradients<false>(dy, index, dx, windows, channels, stream && aligned);
+}
+
+void AddWindowGradientsTo(const float* dy, PoolIndex index, float* dx, const Windows& windows,
+                          int64_t channels) {
+  window_gradients<true>(dy, index, dx, windows, channels, false);
 }
 
 template <int64_t kRows, int64_t kColumns>
@@ -192,12 +254,24 @@ HWY_AFTER_NAMESPACE();
 namespace expgraph::onednn {
 
 HWY_EXPORT(MaxWindowsOf);
+HWY_EXPORT(SetWindowGradientsOf);
+HWY_EXPORT(AddWindowGradientsTo);
 HWY_EXPORT(AddWindowGradientSumsTo);
 HWY_EXPORT(ApplyWindowGradient);
 
 void max_windows(const float* x, const Windows& windows, float* y, PoolIndex index,
                  int64_t channels, const Affine& affine) {
   HWY_DYNAMIC_DISPATCH(MaxWindowsOf)(x, windows, y, index, channels, affine);
+}
+
+void set_window_gradients(const float* dy, PoolIndex index, float* dx, const Windows& windows,
+                          int64_t channels, bool stream) {
+  HWY_DYNAMIC_DISPATCH(SetWindowGradientsOf)(dy, index, dx, windows, channels, stream);
+}
+
+void add_window_gradients(const float* dy, PoolIndex index, float* dx, const Windows& windows,
+                          int64_t channels) {
+  HWY_DYNAMIC_DISPATCH(AddWindowGradientsTo)(dy, index, dx, windows, channels);
 }
 
 void add_window_gradient_sums(const Gradient& g, PoolIndex index, const float* x,

@@ -10,8 +10,8 @@ namespace expgraph::reference {
 const KernelEntry* find_kernel(std::string_view op) {
   for (const auto family :
        {adaptive_kernels, augment_kernels, average_kernels, conv_kernels, data_kernels,
-        elementwise_kernels, loss_kernels, matmul_kernels, norm_kernels, pool_kernels,
-        reduce_kernels, shape_kernels, update_kernels}) {
+        elementwise_kernels, loss_kernels, loss_scale_kernels, matmul_kernels, norm_kernels,
+        pool_kernels, reduce_kernels, shape_kernels, update_kernels}) {
     const auto found = std::ranges::find(family(), op, &KernelEntry::op);
     if (found != family().end()) return &*found;
   }

@@ -24,6 +24,7 @@ std::span<const KernelEntry> conv_kernels();
 std::span<const KernelEntry> data_kernels();
 std::span<const KernelEntry> elementwise_kernels();
 std::span<const KernelEntry> loss_kernels();
+std::span<const KernelEntry> loss_scale_kernels();
 std::span<const KernelEntry> matmul_kernels();
 std::span<const KernelEntry> norm_kernels();
 std::span<const KernelEntry> pool_kernels();

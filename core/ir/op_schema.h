@@ -143,17 +143,18 @@ struct Cost {
 
 /// What an operator is to the pipeline compiler (core/pipeline.cpp).
 enum class OpRole {
-  compute,    ///< part of a step
-  dataset,    ///< a source of samples
-  sample,     ///< maps samples to samples, [N, ...] -> [N, ...]; before `batch`
-  cache,      ///< all upstream is done once
-  batch,      ///< samples -> steps
-  schedule,   ///< a scalar a step, known in advance
-  optimiser,  ///< loss and lr -> updates of the parameters upstream of the loss
-  group,      ///< parameters that are updated in another way than the rest
-  average,    ///< a second copy of every state that training changes
-  metric,     ///< a compute op whose result is reported
-  start,      ///< samples -> the start values of another node's parameter; done once
+  compute,     ///< part of a step
+  dataset,     ///< a source of samples
+  sample,      ///< maps samples to samples, [N, ...] -> [N, ...]; before `batch`
+  cache,       ///< all upstream is done once
+  batch,       ///< samples -> steps
+  schedule,    ///< a scalar a step, known in advance
+  optimiser,   ///< loss and lr -> updates of the parameters upstream of the loss
+  group,       ///< parameters that are updated in another way than the rest
+  average,     ///< a second copy of every state that training changes
+  loss_scale,  ///< a factor of the losses while they are differentiated
+  metric,      ///< a compute op whose result is reported
+  start,       ///< samples -> the start values of another node's parameter; done once
 };
 
 /// Output `output` may be written over input `input` when nobody reads that input afterwards.

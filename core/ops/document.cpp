@@ -14,9 +14,9 @@ namespace {
 constexpr size_t kTerminal = 78;
 constexpr size_t kPage = 98;
 
-constexpr std::array<std::string_view, 11> kOpRoles = {"compute", "dataset",  "sample",    "cache",
-                                                       "batch",   "schedule", "optimiser", "group",
-                                                       "average", "metric",   "start"};
+constexpr std::array<std::string_view, 12> kOpRoles = {
+    "compute",   "dataset", "sample",  "cache",      "batch",  "schedule",
+    "optimiser", "group",   "average", "loss_scale", "metric", "start"};
 constexpr std::array<std::string_view, 4> kInputRoles = {"value", "parameter", "statistic",
                                                          "choice"};
 

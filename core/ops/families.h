@@ -19,6 +19,7 @@ std::vector<OpSchema> update_ops();
 std::vector<OpSchema> schedule_ops();
 std::vector<OpSchema> adaptive_ops();
 std::vector<OpSchema> average_ops();
+std::vector<OpSchema> loss_scale_ops();
 std::vector<OpSchema> data_ops();
 std::vector<OpSchema> start_ops();
 std::vector<OpSchema> augment_ops();

@@ -15,8 +15,8 @@ struct Registry {
 
   Registry() {
     for (auto* family : {elementwise_ops, shape_ops, reduce_ops, matmul_ops, conv_ops, pool_ops,
-                         norm_ops, loss_ops, update_ops, adaptive_ops, average_ops, schedule_ops,
-                         data_ops, start_ops, augment_ops, fusion_ops}) {
+                         norm_ops, loss_ops, loss_scale_ops, update_ops, adaptive_ops, average_ops,
+                         schedule_ops, data_ops, start_ops, augment_ops, fusion_ops}) {
       for (OpSchema& record : family()) records.push_back(std::move(record));
     }
     for (const OpSchema& record : records) by_name.push_back(&record);

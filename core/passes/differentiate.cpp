@@ -26,15 +26,18 @@ class Differentiation {
     }
   }
 
-  void run(ValueId of) {
+  void run(ValueId of, ValueId seed) {
     EXPGRAPH_CHECK(graph_.type(of).rank() == 0 && !graph_.is_leaf(of));
     if (!varies(of)) return;
     const NodeId last = graph_.value(of).producer;
-    Attributes one;
-    one.set("value", 1.0);
-    one.set("dtype", std::string(to_string(graph_.type(of).dtype)));
-    terms_[index(of)] = {
-        graph_.add("constant", {}, std::move(one), graph_.node(last).path + "/backward")};
+    if (!seed.valid()) {
+      Attributes one;
+      one.set("value", 1.0);
+      one.set("dtype", std::string(to_string(graph_.type(of).dtype)));
+      seed = graph_.add("constant", {}, std::move(one), graph_.node(last).path + "/backward");
+    }
+    EXPGRAPH_CHECK(graph_.type(seed) == graph_.type(of));
+    terms_[index(of)] = {seed};
     for (int32_t n = last.index; n >= 0; --n) visit(graph_.node({n}));
   }
 
@@ -87,9 +90,9 @@ class Differentiation {
 }  // namespace
 
 std::vector<ValueId> differentiate(Graph& graph, ValueId of,
-                                   std::span<const ValueId> with_respect_to) {
+                                   std::span<const ValueId> with_respect_to, ValueId seed) {
   Differentiation differentiation(graph, with_respect_to);
-  differentiation.run(of);
+  differentiation.run(of, seed);
   std::vector<ValueId> gradients;
   for (const ValueId leaf : with_respect_to) {
     const std::string name = graph.leaf(leaf).name;

@@ -50,8 +50,12 @@ class StepMaker {
       EXPGRAPH_CHECK(optimiser.op != nullptr && optimiser.op->update != nullptr);
       parameters_[&optimiser] = parameters_of(optimiser);
     }
+    if (training_.loss_scale) open_scaling(*training_.loss_scale);
     differentiate_losses();
+    if (training_.loss_scale) unscale_gradients(*training_.loss_scale);
+    guard_updates(0);
     for (const OptimiserSpec& optimiser : training_.optimisers) add_updates(optimiser);
+    if (training_.loss_scale) close_scaling(*training_.loss_scale);
     for (const StateUpdate& update : statistics) add_averages(update.state);
     return std::move(graph_);
   }
@@ -91,9 +95,49 @@ class StepMaker {
       if (std::ranges::any_of(parameters, [&](ValueId p) { return gradients_.contains(p); })) {
         continue;
       }
-      const std::vector<ValueId> gradients = differentiate(graph_, loss, parameters);
+      const std::vector<ValueId> gradients = differentiate(graph_, loss, parameters, scale_);
       for (size_t k = 0; k < parameters.size(); ++k) gradients_[parameters[k]] = gradients[k];
     }
+  }
+
+  void open_scaling(const LossScaleSpec& spec) {
+    const TensorType scalar{DType::f32, {}};
+    const double start = spec.attributes.real("start");
+    scale_ = graph_.add_state(spec.path + "/scale", scalar, {.a = start}, false);
+    steps_ = graph_.add_state(spec.path + "/steps", scalar, {}, false);
+  }
+
+  void unscale_gradients(const LossScaleSpec& spec) {
+    std::vector<ValueId> all;
+    for (auto& [parameter, gradient] : gradients_) {
+      if (!gradient.valid()) continue;
+      const std::string path = fmt::format("{}/{}", spec.path, graph_.leaf(parameter).name);
+      gradient = graph_.add("unscale", {gradient, scale_}, {}, path);
+      all.push_back(gradient);
+    }
+    if (!all.empty()) finite_ = graph_.add("all_finite", std::move(all), {}, spec.path);
+  }
+
+  /// Of a scaled loss: the states updated from update `first` on keep their values after an
+  /// overflow. Right after what makes the new values, so that few of them wait.
+  void guard_updates(size_t first) {
+    if (!finite_.valid()) return;
+    for (size_t k = first; k < graph_.updates().size(); ++k) {
+      const StateUpdate update = graph_.updates()[k];
+      const std::string path =
+          fmt::format("{}/{}", training_.loss_scale->path, graph_.leaf(update.state).name);
+      graph_.replace_update(update.state,
+                            graph_.add("choose", {update.state, update.value, finite_}, {}, path));
+    }
+  }
+
+  void close_scaling(const LossScaleSpec& spec) {
+    Attributes growth = spec.attributes;
+    growth.erase("start");
+    const NodeId next = graph_.add_node(op("loss_scale_update"), std::move(growth),
+                                        {scale_, steps_, finite_}, spec.path, spec.where);
+    graph_.add_update(scale_, graph_.output(next));
+    graph_.add_update(steps_, graph_.output(next, 1));
   }
 
   void add_updates(const OptimiserSpec& optimiser) {
@@ -139,6 +183,7 @@ class StepMaker {
         lr = graph_.add("scale_by", {lr, schedule}, {}, path);
       }
     }
+    const size_t first = graph_.updates().size();
     optimiser.op->update({.graph = graph_,
                           .attributes = attributes,
                           .parameter = parameter,
@@ -148,6 +193,7 @@ class StepMaker {
                           .optimiser = optimiser.path,
                           .path = path,
                           .where = optimiser.where});
+    guard_updates(first);
   }
 
   /// Each average sees what the one before it made of the state.
@@ -202,6 +248,7 @@ class StepMaker {
   std::map<std::string, Factors, std::less<>> factors_;
   std::map<const OptimiserSpec*, std::vector<ValueId>> parameters_;
   std::map<ValueId, ValueId> gradients_;  // by parameter
+  ValueId scale_, steps_, finite_;        // of loss scaling; absent without
 };
 
 }  // namespace

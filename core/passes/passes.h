@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,9 +15,10 @@ namespace expgraph {
 
 /// Gradients of the scalar `of` with respect to `with_respect_to` (leaves), in that order, added
 /// to `graph` as ordinary nodes; a value used twice gets the sum. Invalid where there is no path.
-/// Only what those gradients need is added. Error when an op on the way has no gradient rule.
+/// Only what those gradients need is added. Where `seed` (a scalar) is given they are times it.
+/// Error when an op on the way has no gradient rule.
 std::vector<ValueId> differentiate(Graph& graph, ValueId of,
-                                   std::span<const ValueId> with_respect_to);
+                                   std::span<const ValueId> with_respect_to, ValueId seed = {});
 
 /// What an optimiser node says (an op with OpRole::optimiser), for make_step.
 struct OptimiserSpec {
@@ -51,11 +53,19 @@ struct AverageSpec {
   Location where;
 };
 
+/// What a loss_scale node says (OpRole::loss_scale).
+struct LossScaleSpec {
+  std::string path;
+  Attributes attributes;
+  Location where;
+};
+
 /// All that a training says beside its forward graph.
 struct TrainingSpec {
   std::vector<OptimiserSpec> optimisers;
   std::vector<ParameterGroup> groups;
   std::vector<AverageSpec> averages;
+  std::optional<LossScaleSpec> loss_scale;
   /// The values of the forward graph that it speaks of.
   std::vector<ValueId*> values();
 };
@@ -63,6 +73,8 @@ struct TrainingSpec {
 /// Forward graph -> forward, backward and update: differentiates each loss with respect to the
 /// trainable states of its optimisers, adds one update node a parameter (sgd -> sgd_update with its
 /// momentum state "<parameter>/momentum"), the averages of what changes, and the state updates.
+/// With loss_scale: losses are differentiated times the state "<path>/scale"; where a gradient is
+/// not finite, no update changes a state but averages and the scale.
 /// Error when a loss reaches no parameter.
 Graph make_step(Graph forward, const TrainingSpec& training);
 

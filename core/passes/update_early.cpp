@@ -1,6 +1,7 @@
 // update_early: a step -> the same with each update as soon as it may run: after what it reads is
 // made and after the last reader of the old state, so that the gradient's bytes are free again. The
-// gradients of all parameters never wait together for the end of the backward pass.
+// gradients of all parameters never wait together for the end of the backward pass, unless the loss
+// is scaled: then no update may run before all of them are seen to be finite.
 #include <algorithm>
 #include <map>
 
@@ -11,8 +12,12 @@
 namespace expgraph {
 namespace {
 
-/// By NodeId.index: nodes of the update family whose outputs reach nothing but updates of states
-/// and each other.
+bool is_update(const OpSchema& op) {
+  return op.family == "update" || op.family == "adaptive" || op.family == "average";
+}
+
+/// By NodeId.index: nodes of optimisers and averages whose outputs reach nothing but updates of
+/// states and each other.
 std::vector<bool> update_nodes(const Graph& graph) {
   const std::vector<std::vector<NodeId>> readers = graph.consumers();
   std::vector<bool> is_result(graph.values().size(), false);
@@ -22,13 +27,12 @@ std::vector<bool> update_nodes(const Graph& graph) {
   std::vector<bool> found(graph.nodes().size(), false);
   for (size_t n = graph.nodes().size(); n-- > 0;) {
     const Node& node = graph.nodes()[n];
-    found[n] =
-        node.op->family == "update" && std::ranges::all_of(node.outputs, [&](ValueId output) {
-          const auto at = static_cast<size_t>(output.index);
-          return !is_result[at] && std::ranges::all_of(readers[at], [&](NodeId reader) {
-            return found[static_cast<size_t>(reader.index)];
-          });
-        });
+    found[n] = is_update(*node.op) && std::ranges::all_of(node.outputs, [&](ValueId output) {
+                 const auto at = static_cast<size_t>(output.index);
+                 return !is_result[at] && std::ranges::all_of(readers[at], [&](NodeId reader) {
+                   return found[static_cast<size_t>(reader.index)];
+                 });
+               });
   }
   return found;
 }

@@ -32,7 +32,7 @@ using Tensors = std::map<std::string, Tensor>;
 ///     ranges: {x: [0, 1]}                   # of random inputs; reals are in [-1, 1] otherwise
 ///     values: {x: [1, 2, 3]}                # or all elements of an input
 ///     expect: {y: [2, 4, 6]}                # all elements of an output
-///     tolerance: 1e-5                       # |difference| over the largest |element|
+///     tolerance: 1e-5                       # |difference| over the largest finite |element|
 /// The key may name a chain ("batch_norm relu"): each op's first output feeds the next op, the
 /// inputs are those of the first. `fused: [kinds]` are the fusions that onednn's target makes of
 /// the chain and its gradient.
