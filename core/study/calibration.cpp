@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/study/code_version.h"
 #include "core/study/machine.h"
@@ -77,9 +78,11 @@ Calibration calibrate(const std::vector<Variant>& variants, const Backend& backe
     if (options.step) options.step(step);
     steps.push_back(std::move(step));
   };
+  std::set<std::string> timed;  // a step twice would make the error look smaller than it is
   for (const Variant& variant : variants) {
-    const int64_t batch =
-        compile_pipeline(variant.spec, {.backend = backend.name()}).train.graphs.nominal_batch;
+    const CompiledPipeline compiled = compile_pipeline(variant.spec, {.backend = backend.name()});
+    if (!timed.insert(program_identity(compiled.train.step)).second) continue;
+    const int64_t batch = compiled.train.graphs.nominal_batch;
     add(time_step(variant, backend, options, batch));
     if (batch / 4 >= kLeastBatch) add(time_step(variant, backend, options, batch / 4));
   }

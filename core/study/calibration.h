@@ -31,7 +31,8 @@ struct CalibrateOptions {
   std::function<void(const TimedStep&)> step;  ///< told of each; may be empty
 };
 
-/// Times steps of each variant, at its batch and at a quarter of it. Minutes for large nets.
+/// Times the step of each variant, at its batch and at a quarter of it; equal steps once. Minutes
+/// for large nets.
 /// Errors: those of bench.
 Calibration calibrate(const std::vector<Variant>& variants, const Backend& backend,
                       const CalibrateOptions& options);
