@@ -40,16 +40,17 @@ target_precompile_headers(expgraph_libtorch PRIVATE libtorch/aten.h)
 add_custom_target(program_libtorch DEPENDS program expgraph_libtorch)
 
 if(TARGET expgraph_cuda_kernels AND EXISTS ${torch}/lib/libtorch_cuda.so)
-  # A module of its own: without a GPU nothing of CUDA is loaded.
+  # A module of its own: without a GPU nothing of CUDA is loaded. What it does not find in itself or
+  # in the libraries named here would be found missing on a machine with a GPU alone.
   file(GLOB cuda_part CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/libtorch/cuda/*.cpp)
-  if(cuda_part)
-    add_library(expgraph_libtorch_cuda MODULE ${cuda_part})
-    set_target_properties(expgraph_libtorch_cuda PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden)
-    target_compile_options(expgraph_libtorch_cuda PRIVATE "SHELL:-idirafter ${torch}/include")
-    target_compile_definitions(expgraph_libtorch_cuda PRIVATE AT_PER_OPERATOR_HEADERS)
-    target_link_libraries(expgraph_libtorch_cuda PRIVATE expgraph_core expgraph_cuda_kernels
-      -Wl,--no-as-needed ${torch}/lib/libtorch_cuda.so -Wl,--as-needed ${torch}/lib/libc10_cuda.so
-      ${torch}/lib/libtorch_cpu.so ${torch}/lib/libc10.so CUDA::cudart)
-    add_dependencies(program_libtorch expgraph_libtorch_cuda)
-  endif()
+  add_library(expgraph_libtorch_cuda MODULE ${cuda_part} libtorch/driver.cpp)
+  set_target_properties(expgraph_libtorch_cuda PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden
+    CUDA_RUNTIME_LIBRARY Shared)
+  target_compile_options(expgraph_libtorch_cuda PRIVATE "SHELL:-idirafter ${torch}/include")
+  target_compile_definitions(expgraph_libtorch_cuda PRIVATE AT_PER_OPERATOR_HEADERS)
+  target_link_libraries(expgraph_libtorch_cuda PRIVATE expgraph_core expgraph_cuda_kernels
+    -Wl,--no-as-needed ${torch}/lib/libtorch_cuda.so -Wl,--as-needed ${torch}/lib/libc10_cuda.so
+    ${torch}/lib/libtorch_cpu.so ${torch}/lib/libc10.so CUDA::cudart
+    -Wl,--no-undefined -Wl,--allow-shlib-undefined)
+  add_dependencies(program_libtorch expgraph_libtorch_cuda)
 endif()

@@ -1,5 +1,4 @@
 // doctor: this machine -> what matters to a run: processor, memory, libraries, backends, data.
-#include <cpuid.h>
 #include <fmt/ostream.h>
 #include <fmt/ranges.h>
 
@@ -12,6 +11,7 @@
 #include "core/data/dataset.h"
 #include "core/ir/op_schema.h"
 #include "core/study/machine.h"
+#include "core/support/amx.h"
 
 namespace expgraph {
 namespace {
@@ -37,15 +37,16 @@ std::string vector_features() {
   return found.empty() ? "none of AVX2 and later" : fmt::format("{}", fmt::join(found, " "));
 }
 
-/// Some virtual machines report AMX but hide its palette leaf (0x1D); bf16 kernels that trust the
-/// flag then end with an illegal instruction.
 std::string matrix_features() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & (1U << 24)) == 0) return "no";
-  unsigned palettes = 0;
-  const bool leaf = __get_cpuid_count(0x1D, 0, &palettes, &b, &c, &d) != 0;
-  return leaf && palettes > 0 ? "yes"
-                              : "reported, but its palette leaf is hidden: capped, not used";
+  switch (amx()) {
+    case Amx::none:
+      return "no";
+    case Amx::hidden:
+      return "reported, but its palette leaf is hidden: capped, not used";
+    case Amx::usable:
+      return "yes";
+  }
+  check_failed("what AMX is", __FILE__, __LINE__);
 }
 
 std::string dataset_text(const std::string& name, const std::string& path) {

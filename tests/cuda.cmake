@@ -11,6 +11,15 @@ function(cuda_test_program program label prefix)
     PROPERTIES LABELS ${label} SKIP_REGULAR_EXPRESSION "test skipped: ")
 endfunction()
 
+# A driver for tests of what is said where the GPU is not as it should be.
+add_library(fake_driver SHARED support/cuda/fake_driver.cpp)
+set_target_properties(fake_driver PROPERTIES OUTPUT_NAME cuda SOVERSION 1
+  LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fake_driver)
+target_sources(driver_test PRIVATE ${CMAKE_SOURCE_DIR}/backends/libtorch/driver.cpp)
+target_compile_definitions(driver_test PRIVATE EXPGRAPH_FAKE_DRIVER="$<TARGET_FILE:fake_driver>")
+add_dependencies(driver_test fake_driver)
+add_dependencies(libtorch_test fake_driver)
+
 add_library(cuda_kernels_on_host STATIC ${cuda_sources} support/cuda/emulation.cpp)
 set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CXX)
 target_include_directories(cuda_kernels_on_host BEFORE PUBLIC support/cuda)

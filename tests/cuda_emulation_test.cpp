@@ -51,7 +51,7 @@ __global__ void write_shared(int at) { cuda::shared_memory<float>()[at] = 1; }
 __global__ void read_shared(float* to) { *to = cuda::shared_memory<float>()[threadIdx.x]; }
 
 __global__ void number_threads(int* to) {
-  const unsigned block = blockIdx.y * gridDim.x + blockIdx.x;
+  const unsigned block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
   to[block * blockDim.x * blockDim.y + threadIdx.y * blockDim.x + threadIdx.x] += 1;
 }
 
@@ -68,11 +68,11 @@ std::string fault_of(void (*kernel)(Parameters...), dim3 block, size_t shared,
 TEST_CASE("every thread of every block runs once") {
   for (const Order order : {Order::forward, Order::backward, Order::shuffled}) {
     emulation::start(order);
-    DeviceArray<int> counts(std::vector<int>(6 * 40, 0));
-    cuda::launch("number", number_threads, {.grid = dim3(3, 2), .block = dim3(8, 5)}, nullptr,
+    DeviceArray<int> counts(std::vector<int>(24 * 40, 0));
+    cuda::launch("number", number_threads, {.grid = dim3(3, 2, 4), .block = dim3(8, 5)}, nullptr,
                  counts.data());
-    CHECK(counts.read() == std::vector<int>(6 * 40, 1));
-    CHECK(emulation::report().threads == 240);
+    CHECK(counts.read() == std::vector<int>(24 * 40, 1));
+    CHECK(emulation::report().threads == 960);
     CHECK(emulation::report().fault.empty());
   }
 }
@@ -96,7 +96,7 @@ TEST_CASE("a missing barrier shows in some order of threads, and none does where
 TEST_CASE("barriers that not all threads reach, or reach at different places, are found") {
   CHECK(fault_of(barrier_for_some, dim3(64), 0, 64).empty());
   CHECK(
-      fault_of(barrier_for_some, dim3(64), 0, 63).find("thread (63,0) of block (0,0) has ended") !=
+      fault_of(barrier_for_some, dim3(64), 0, 63).find("thread (63,0) of block (0,0,0) has ended") !=
       std::string::npos);
   CHECK(fault_of(two_barriers, dim3(2), 0).find("waits at line") != std::string::npos);
   DeviceArray<float> to(32);
@@ -108,7 +108,7 @@ TEST_CASE("barriers that not all threads reach, or reach at different places, ar
 TEST_CASE("shared memory starts as NaN and ends where the launch said") {
   CHECK(fault_of(write_shared, dim3(1), 16, 3).empty());
   CHECK(fault_of(write_shared, dim3(1), 16, 4) ==
-        "a write behind the 16 bytes of shared memory of block (0,0)");
+        "a write behind the 16 bytes of shared memory of block (0,0,0)");
   DeviceArray<float> to(std::vector<float>{0});
   CHECK(fault_of(read_shared, dim3(1), 16, to.data()).empty());
   CHECK(std::isnan(to.read()[0]));

@@ -260,7 +260,8 @@ bool is_internal(const SourceFile& file) {
 const std::vector<std::string> kBeyondTests{
     "file '{}' cannot be read",
     "a metric is NaN or Inf at epoch {}, step {} of {}",
-    "the CUDA part of backend 'libtorch' cannot be loaded: {}",
+    "NVIDIA's driver has no '{}': update it",
+    "the GPU cannot be used, {}: EXPGRAPH_DEVICE=cpu runs on the CPU",
     "a metric of the test is NaN or Inf after epoch {}",
 };
 

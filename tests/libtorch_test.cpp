@@ -1,5 +1,6 @@
 // libtorch: pipelines and studies on LibTorch beside reference and oneDNN, what a program of it
 // observes, what is not loaded without it, and what it says where it cannot run.
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "core/spec/study_spec.h"
 #include "core/verify_backends.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/tiny_pipeline.h"
 #include "tests/support/training.h"
 
 using namespace expgraph;
@@ -136,6 +138,30 @@ TEST_CASE("every pipeline of the tree trains as on reference, in double, fused a
   CHECK(seen >= 4);
 }
 
+TEST_CASE("in 16 bits a net trains as on reference, and otherwise than in fp32") {
+  if (skipped()) return;
+  for (const auto& [precision, tolerance] : {std::pair{"bf16", 0.1}, std::pair{"fp16", 0.02}}) {
+    FlatSpec spec = tiny_spec("batch: 8, test_batch: 8, drop_last: true");
+    const auto outcome = [&](const char* backend) {
+      const CompiledPipeline compiled = compile_pipeline(spec, {.backend = "libtorch"});
+      RandomTraining training(load_backend(backend), 0.01f);
+      training.run(compiled.train.step.graph, compiled.train.step.plan, 2, "step ");
+      training.run(compiled.test->step.graph, compiled.test->step.plan, 1, "evaluation ");
+      return training.outcome();
+    };
+    const Outcome fp32 = outcome("reference");
+    AttributeSpec attribute;
+    attribute.name = "precision";
+    attribute.value.kind = yaml::Kind::scalar;
+    attribute.value.scalar = precision;
+    spec.find("train")->attributes.push_back(attribute);
+    const Outcome got = outcome("libtorch");
+    const std::string how = first_difference(outcome("reference"), got, tolerance, tolerance);
+    CHECK_MESSAGE(how == "", precision, ": ", how);
+    CHECK(first_difference(fp32, got, 1e-5) != "");
+  }
+}
+
 TEST_CASE("every variant of the ablations starts as on oneDNN: losses of the first steps agree") {
   if (skipped()) return;
   OpenDatasets datasets({.cache = (fs::temp_directory_path() / "expgraph_libtorch_test").string()});
@@ -202,27 +228,65 @@ TEST_CASE("an operator that is not part of a step is refused") {
       "backend 'libtorch' has no kernel for 'cache'");
 }
 
-TEST_CASE("a device that is not there is an error of one line, before anything runs") {
+TEST_CASE("a device that cannot be used is an error of one line, before anything runs") {
   if (skipped()) return;
-  const Said unknown = program("EXPGRAPH_DEVICE=tpu", kBench);
-  CHECK(unknown.code == 5);
-  CHECK(unknown.text == "error: EXPGRAPH_DEVICE is 'tpu', expected cpu or cuda\n");
+  const auto refused = [](const std::string& environment, const std::string& text) {
+    const Said outcome = program(environment, kBench);
+    CHECK(outcome.code == 5);
+    CHECK(outcome.text == "error: " + text + "\n");
+  };
+  refused("EXPGRAPH_DEVICE=tpu", "EXPGRAPH_DEVICE is 'tpu', expected cpu or cuda");
   const TemporaryFolder folder;
+  const std::string part = (folder.path / "expgraph_libtorch_cuda.so").string();
   fs::copy_file(fs::path(EXPGRAPH_BINARY_DIR) / "lib" / "expgraph_libtorch.so",
                 folder.path / "expgraph_libtorch.so");
-  const Said unbuilt = program(
-      fmt::format("EXPGRAPH_DEVICE=cuda EXPGRAPH_BACKENDS='{}'", folder.path.string()), kBench);
-  CHECK(unbuilt.code == 5);
-  CHECK(unbuilt.text ==
-        "error: the CUDA part of backend 'libtorch' is not built: EXPGRAPH_DEVICE=cpu runs on the "
-        "CPU\n");
-  if (fs::exists("/dev/nvidiactl")) return;
-  std::ofstream(folder.path / "expgraph_libtorch_cuda.so") << "not a module";
-  const Said none = program(
-      fmt::format("EXPGRAPH_DEVICE=cuda EXPGRAPH_BACKENDS='{}'", folder.path.string()), kBench);
-  CHECK(none.code == 5);
-  CHECK(none.text ==
-        "error: EXPGRAPH_DEVICE is 'cuda', but this machine has no NVIDIA GPU or driver\n");
+  const std::string cuda =
+      fmt::format("EXPGRAPH_DEVICE=cuda EXPGRAPH_BACKENDS='{}' ", folder.path.string());
+  if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL) == nullptr)
+    refused(cuda,
+            "EXPGRAPH_DEVICE is 'cuda', but this machine has no NVIDIA GPU or no driver for it "
+            "(libcuda.so.1): EXPGRAPH_DEVICE=cpu runs on the CPU");
+  const std::string gpu = cuda + "LD_LIBRARY_PATH='" EXPGRAPH_BINARY_DIR "/fake_driver' ";
+  refused(gpu,
+          "the CUDA part of backend 'libtorch' is not built, it needs nvcc: EXPGRAPH_DEVICE=cpu "
+          "runs on the CPU");
+  std::ofstream(part) << "not a module";
+  refused(gpu + "FAKE_CAPABILITY=61",
+          "Fake GPU has compute capability 6.1, 8.0 or more is needed: EXPGRAPH_DEVICE=cpu runs on "
+          "the CPU");
+  refused(gpu, fmt::format("the CUDA part of backend 'libtorch' cannot be loaded, {}: file too "
+                           "short: ./dev build fetches CUDA's libraries, EXPGRAPH_DEVICE=cpu runs "
+                           "on the CPU",
+                           part));
+}
+
+TEST_CASE("a study on a device that cannot be used ends before its first run") {
+  if (skipped()) return;
+  const TemporaryFolder store;
+  const Said outcome = program(
+      "EXPGRAPH_DEVICE=cuda LD_LIBRARY_PATH='" EXPGRAPH_BINARY_DIR
+      "/fake_driver' FAKE_DRIVER=11080",
+      fmt::format("run experiments/ablations.yaml --profile quick --backend libtorch --runs '{}'",
+                  store.path.string()));
+  CHECK(outcome.code == 5);
+  CHECK(outcome.text ==
+        "error: the driver of Fake GPU runs CUDA up to 11.8, 13.0 is needed: update it, or "
+        "EXPGRAPH_DEVICE=cpu runs on the CPU\n");
+  CHECK(fs::is_empty(store.path));
+}
+
+TEST_CASE("backends and doctor tell what keeps the device from being used, and go on") {
+  if (skipped()) return;
+  for (const char* command : {"backends", "doctor"}) {
+    const Said outcome = program("EXPGRAPH_DEVICE=cuda LD_LIBRARY_PATH='" EXPGRAPH_BINARY_DIR
+                                 "/fake_driver' FAKE_INIT=999",
+                                 command);
+    CHECK(outcome.code == 0);
+    CHECK_MESSAGE(
+        outcome.text.find("NVIDIA's driver does not work, cuInit gives 999") != std::string::npos,
+        outcome.text);
+    CHECK(outcome.text.find("onednn") != std::string::npos);
+  }
 }
 
 TEST_CASE("a program without the module says in one line how to get it") {

@@ -51,7 +51,23 @@
 
 namespace expgraph::libtorch {
 
-at::ScalarType scalar_type(DType dtype);
+inline at::ScalarType scalar_type(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return at::kFloat;
+    case DType::f64:
+      return at::kDouble;
+    case DType::bf16:
+      return at::kBFloat16;
+    case DType::f16:
+      return at::kHalf;
+    case DType::i32:
+      return at::kInt;
+    case DType::u8:
+      return at::kByte;
+  }
+  check_failed("an element type", __FILE__, __LINE__);
+}
 
 /// A dense tensor over host memory that is not owned.
 at::Tensor host_tensor(const TensorView& view);

@@ -6,24 +6,6 @@
 
 namespace expgraph::libtorch {
 
-at::ScalarType scalar_type(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return at::kFloat;
-    case DType::f64:
-      return at::kDouble;
-    case DType::bf16:
-      return at::kBFloat16;
-    case DType::f16:
-      return at::kHalf;
-    case DType::i32:
-      return at::kInt;
-    case DType::u8:
-      return at::kByte;
-  }
-  check_failed("an element type", __FILE__, __LINE__);
-}
-
 at::Tensor host_tensor(const TensorView& view) {
   return at::from_blob(view.data, view.type.shape, at::dtype(scalar_type(view.type.dtype)));
 }
@@ -34,12 +16,12 @@ class TorchBackend final : public Backend {
  public:
   std::string name() const override { return "libtorch"; }
   std::string describe() const override {
-    const std::string where =
-        device().cuda != nullptr
-            ? device().cuda->describe()
-            : fmt::format("on the CPU, {}, {} threads", at::get_cpu_capability(),
-                          at::intraop_default_num_threads());
-    return fmt::format("LibTorch {}, {}", TORCH_VERSION, where);
+    const Device& where = device();
+    if (where.cuda != nullptr)
+      return fmt::format("LibTorch {} on {}, {}", TORCH_VERSION, where.gpu.describe(),
+                         where.cuda->describe());
+    return fmt::format("LibTorch {}, on the CPU, {}, {} threads", TORCH_VERSION,
+                       at::get_cpu_capability(), at::intraop_default_num_threads());
   }
   bool supports(const OpSchema& op) const override { return find_maker(op.name) != nullptr; }
   std::unique_ptr<StateStore> make_store() const override {

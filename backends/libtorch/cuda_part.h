@@ -1,5 +1,5 @@
 // cuda_part: what lib/expgraph_libtorch_cuda.so adds on a machine with a GPU: kernels of its own,
-// a way to launch a whole step, and what the device is. It is opened by device.cpp alone.
+// a way to launch a whole step, and what its libraries are. It is opened by device.cpp alone.
 #pragma once
 
 #include <memory>
@@ -22,9 +22,8 @@ class Launcher {
 class CudaPart {
  public:
   virtual ~CudaPart() = default;
-  /// Device, compute capability, memory, driver, library versions; a line.
-  virtual std::string describe() const = 0;
-  virtual int64_t free_bytes() const = 0;
+  virtual std::string describe() const = 0;  ///< versions of CUDA's libraries
+  virtual int64_t free_bytes() const = 0;    ///< of the device, for tensors that are not there yet
   /// A kernel that is better than ATen's for this node; nothing when there is none.
   virtual std::optional<Kernel> make_kernel(const MakerContext& context) const = 0;
   virtual std::unique_ptr<Launcher> make_launcher() const = 0;
@@ -33,6 +32,5 @@ class CudaPart {
 
 }  // namespace expgraph::libtorch
 
-/// The one symbol of the CUDA part. Throws Error (environment, one line) when the device, its
-/// driver or a library is missing or too old.
+/// The one symbol of the CUDA part; the device is started. Throws Error (environment, one line).
 extern "C" const expgraph::libtorch::CudaPart* expgraph_libtorch_cuda();

@@ -63,12 +63,23 @@ Kernel make_constant(const MakerContext& context) {
   };
 }
 
+Kernel make_cast(const MakerContext& context) {
+  const at::ScalarType type = scalar_type(context.output().dtype);
+  return [type](std::span<const at::Tensor> in) -> Tensors { return {in[0].to(type)}; };
+}
+
 constexpr Maker kMakers[] = {
-    {"celu", make_celu},         {"celu_backward", make_celu_backward},
-    {"gelu", make_gelu},         {"gelu_backward", make_gelu_backward},
-    {"relu", make_relu},         {"relu_backward", make_relu_backward},
-    {"add", make_add},           {"scale", make_scale},
-    {"scale_by", make_scale_by}, {"constant", make_constant},
+    {"cast", make_cast},
+    {"celu", make_celu},
+    {"celu_backward", make_celu_backward},
+    {"gelu", make_gelu},
+    {"gelu_backward", make_gelu_backward},
+    {"relu", make_relu},
+    {"relu_backward", make_relu_backward},
+    {"add", make_add},
+    {"scale", make_scale},
+    {"scale_by", make_scale_by},
+    {"constant", make_constant},
 };
 
 }  // namespace

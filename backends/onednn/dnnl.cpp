@@ -1,8 +1,7 @@
 // dnnl: oneDNN primitives as this backend uses them.
 #include "backends/onednn/dnnl.h"
 
-#include <cpuid.h>
-
+#include "core/support/amx.h"
 #include "core/support/diagnostics.h"
 
 namespace expgraph::onednn {
@@ -79,11 +78,7 @@ void Reorder::run(const void* from, void* to, std::byte* scratch) {
 }
 
 std::string limit_instruction_set() {
-  constexpr unsigned kFeatures = 7, kTilePalette = 0x1d, kAmxTile = 1u << 24;
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (!__get_cpuid_count(kFeatures, 0, &a, &b, &c, &d) || !(d & kAmxTile)) return "";
-  // Palette 1 tells how many tiles there are; a machine that hides it cannot configure any.
-  if (__get_cpuid_count(kTilePalette, 1, &a, &b, &c, &d) && (b >> 16) != 0) return "";
+  if (amx() != Amx::hidden) return "";
   if (dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_fp16) != dnnl::status::success) return "";
   return "AMX without a tile palette: not used";
 }

@@ -72,7 +72,7 @@ Graph run_passes(Graph forward, const TrainingSpec* training, const Target& targ
     if (options.simplify) {
       passes.run("simplify_step", [](const Graph& graph) { return simplify(graph); });
     }
-    if (goal.recompute) {
+    if (goal.recompute || !goal.fusions.empty()) {
       passes.run("recompute", [&](const Graph& graph) { return recompute(graph, goal); });
     }
   }

@@ -1,7 +1,8 @@
 // recompute: a step -> one that keeps less. What is cheap to make again (op_schema: remade_by),
 // read before the time of most bytes and after it but not then, is dropped in between and made
 // again right before its later reader, from what is there at that time (Chen et al., 2016). The
-// gradient of gelu, which needs gelu's input, always has a batch_norm made again for it.
+// gradient of gelu, which needs gelu's input, always has a batch_norm made again for it where the
+// target runs both as one.
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -265,7 +266,7 @@ Graph renormalise(const Graph& graph, const Target& target) {
 Graph recompute(const Graph& step, const Target& target) {
   const Graph graph = renormalise(step, target);
   const Profile profile(graph, target);
-  const Drops drops = choose(profile);
+  const Drops drops = target.recompute ? choose(profile) : Drops{};
   std::multimap<int32_t, ValueId> due;  // by the time before which the value is made again
   for (const auto& [value, drop] : drops) due.emplace(drop.to, value);
   Rewriter rewriter(graph);

@@ -11,36 +11,42 @@
 namespace expgraph {
 namespace {
 
+/// Normalisation with what follows it, and the same backwards.
+const std::vector<FusionPattern>& norm_fusions() {
+  static const std::vector<FusionPattern> patterns = {
+      {"batch_norm_pool_relu", {"batch_norm", "max_pool", "relu"}},
+      {"batch_norm_inference_pool_relu", {"batch_norm_inference", "max_pool", "relu"}},
+      {"batch_norm_apply_pool_relu", {"batch_norm_apply", "max_pool", "relu"}},
+      {"relu_pool_batch_norm_backward",
+       {"relu_backward", "max_pool_backward", "batch_norm_backward"}},
+      {"batch_norm_relu", {"batch_norm", "relu"}},
+      {"batch_norm_pool", {"batch_norm", "max_pool"}},
+      {"batch_norm_celu", {"batch_norm", "celu"}},
+      {"batch_norm_gelu", {"batch_norm", "gelu"}},
+      {"batch_norm_inference_relu", {"batch_norm_inference", "relu"}},
+      {"batch_norm_inference_celu", {"batch_norm_inference", "celu"}},
+      {"batch_norm_inference_gelu", {"batch_norm_inference", "gelu"}},
+      {"batch_norm_apply_relu", {"batch_norm_apply", "relu"}},
+      {"batch_norm_apply_celu", {"batch_norm_apply", "celu"}},
+      {"batch_norm_apply_gelu", {"batch_norm_apply", "gelu"}},
+      {"relu_batch_norm_backward", {"relu_backward", "batch_norm_backward"}},
+      {"celu_batch_norm_backward", {"celu_backward", "batch_norm_backward"}},
+      {"gelu_batch_norm_backward", {"batch_norm_apply", "gelu_backward", "batch_norm_backward"}},
+      {"pool_batch_norm_backward", {"max_pool_backward", "batch_norm_backward"}},
+  };
+  return patterns;
+}
+
 const std::vector<Target>& targets() {
   static const std::vector<Target> all = {
       {.name = "onednn",
-       .fusions =
-           {
-               {"batch_norm_pool_relu", {"batch_norm", "max_pool", "relu"}},
-               {"batch_norm_inference_pool_relu", {"batch_norm_inference", "max_pool", "relu"}},
-               {"batch_norm_apply_pool_relu", {"batch_norm_apply", "max_pool", "relu"}},
-               {"relu_pool_batch_norm_backward",
-                {"relu_backward", "max_pool_backward", "batch_norm_backward"}},
-               {"batch_norm_relu", {"batch_norm", "relu"}},
-               {"batch_norm_pool", {"batch_norm", "max_pool"}},
-               {"batch_norm_celu", {"batch_norm", "celu"}},
-               {"batch_norm_gelu", {"batch_norm", "gelu"}},
-               {"batch_norm_inference_relu", {"batch_norm_inference", "relu"}},
-               {"batch_norm_inference_celu", {"batch_norm_inference", "celu"}},
-               {"batch_norm_inference_gelu", {"batch_norm_inference", "gelu"}},
-               {"batch_norm_apply_relu", {"batch_norm_apply", "relu"}},
-               {"batch_norm_apply_celu", {"batch_norm_apply", "celu"}},
-               {"batch_norm_apply_gelu", {"batch_norm_apply", "gelu"}},
-               {"relu_batch_norm_backward", {"relu_backward", "batch_norm_backward"}},
-               {"celu_batch_norm_backward", {"celu_backward", "batch_norm_backward"}},
-               {"gelu_batch_norm_backward",
-                {"batch_norm_apply", "gelu_backward", "batch_norm_backward"}},
-               {"pool_batch_norm_backward", {"max_pool_backward", "batch_norm_backward"}},
-           },
+       .fusions = norm_fusions(),
        .types = {DType::f32},
        .recompute = true,
        .update_early = true},
-      {.name = "libtorch", .fusions = {}, .types = {DType::f32, DType::f64}},
+      {.name = "libtorch",
+       .fusions = norm_fusions(),
+       .types = {DType::f32, DType::f64, DType::bf16, DType::f16}},
       {.name = "reference",
        .fusions = {},
        .types = {DType::f32, DType::f64, DType::bf16, DType::f16}},

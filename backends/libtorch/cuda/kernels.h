@@ -34,9 +34,12 @@ struct NormSizes {
   float alpha = 1;  ///< of celu
   bool pooled = false;
   PoolWindow window;  ///< at most 256 places, so that an index is a byte
+  int splits = 1;     ///< equal parts of the n, in their order, with statistics of their own
 
   constexpr int64_t rows() const { return n * h * w; }
   constexpr int64_t out_rows() const { return pooled ? n * window.out_h * window.out_w : rows(); }
+  constexpr int64_t rows_of_part() const { return rows() / splits; }
+  constexpr int64_t out_rows_of_part() const { return out_rows() / splits; }
 };
 
 /// Bytes of scratch that batch_norm_forward and batch_norm_backward need.
@@ -44,23 +47,26 @@ int64_t batch_norm_scratch_bytes(const NormSizes& sizes);
 
 struct NormForward {
   const void* x;
-  const float *scale, *bias;                ///< [c]
+  const float *scale, *bias;                ///< [c]; null: 1, 0
   const float *running_mean, *running_var;  ///< [c]
   float epsilon, momentum;
   void* y;         ///< [n, out_h, out_w, c]; may be x when not pooled
   uint8_t* index;  ///< as y: the place of the maximum in its window; null where nobody reads it
-  float *mean, *inverse_std;                  ///< [c], of this batch
+  float *mean, *inverse_std;                  ///< [splits, c], of each part of this batch
   float *new_running_mean, *new_running_var;  ///< [c], may be the old ones; null: not wanted
   float* scratch;
 };
-/// Statistics of the batch, then y = activation(pool(scale * (x - mean) * inverse_std + bias)).
+/// Statistics of the parts of the batch, then of each part
+/// y = activation(pool(scale * (x - mean) * inverse_std + bias)). Running statistics move towards
+/// the mean of the parts'.
 void batch_norm_forward(const NormSizes& sizes, const NormForward& args, Stream stream);
 
 struct NormApply {
   const void* x;
-  const float *scale, *bias, *mean;  ///< [c]
-  const float* spread;               ///< [c]: 1 / standard deviation, or the variance
-  bool spread_is_variance = false;   ///< then 1 / sqrt(spread + epsilon) is taken
+  const float *scale, *bias;        ///< [c]; null: 1, 0
+  const float* mean;                ///< [splits, c]
+  const float* spread;              ///< [splits, c]: 1 / standard deviation, or the variance
+  bool spread_is_variance = false;  ///< then 1 / sqrt(spread + epsilon) is taken
   float epsilon = 0;
   void* y;
   uint8_t* index;  ///< null where nobody reads it
@@ -69,13 +75,16 @@ struct NormApply {
 void batch_norm_apply(const NormSizes& sizes, const NormApply& args, Stream stream);
 
 struct NormBackward {
-  const void* dy;        ///< [n, out_h, out_w, c]
-  const void* saved;     ///< as dy: the activation's output (relu, celu) or input (gelu); else null
+  const void* dy;  ///< [n, out_h, out_w, c]
+  /// As dy: the activation's output (relu, celu) or input (gelu). Null: it is made again from x, or
+  /// there is no activation.
+  const void* saved;
   const uint8_t* index;  ///< from the forward pass, when pooled
   const void* x;
-  const float *scale, *mean, *inverse_std;  ///< [c]
-  void* dx;               ///< as x; may be x, or dy when not pooled; null: not wanted
-  float *dscale, *dbias;  ///< [c]
+  const float *scale, *bias;        ///< [c]; null: 1, 0; bias is read where `saved` is made again
+  const float *mean, *inverse_std;  ///< [splits, c]
+  void* dx;                         ///< as x; may be x, or dy when not pooled; null: not wanted
+  float *dscale, *dbias;            ///< [c]; null: not wanted
   float* scratch;
 };
 /// Gradients through activation, pooling and normalisation.
@@ -89,14 +98,17 @@ struct LossSizes {
 };
 
 struct CrossEntropy {
-  const void* logits;    ///< [n, classes]
-  const int32_t* label;  ///< [n]; out of range: the loss is NaN
-  float* loss;           ///< scalar; null: not wanted
-  const float* dloss;    ///< scalar
-  void* dlogits;         ///< as logits, may be logits; null: not wanted
-  float* scratch;        ///< [n]
+  const void* logits;     ///< [n, classes]
+  const int32_t* label;   ///< [n]; out of range: the loss is NaN
+  const int32_t* other;   ///< [n], a second label, as label; null: there is none
+  const int32_t* weight;  ///< [n], of label beside other in 65536ths
+  float* loss;            ///< scalar; null: not wanted
+  const float* dloss;     ///< scalar
+  void* dlogits;          ///< as logits, may be logits; null: not wanted
+  float* scratch;         ///< [n]
 };
-/// Loss with label smoothing, and its gradient, as cross_entropy and cross_entropy_backward.
+/// Loss with label smoothing, of a label or of two that share it, and its gradient, as
+/// cross_entropy and cross_entropy_backward.
 void cross_entropy(const LossSizes& sizes, const CrossEntropy& args, Stream stream);
 
 /// count = samples whose label is among the k largest logits, of equal ones the lower class first.

@@ -29,6 +29,25 @@ __device__ float log_sum_exp(const T* row, int64_t classes) {
   return largest + logf(sum_of_warp(sum));
 }
 
+/// What a sample is to be: a label, or two that share it by weight.
+struct Target {
+  int32_t label, other;
+  float weight = 1;  ///< of label
+  bool valid;
+
+  __device__ Target(const CrossEntropy& args, int64_t sample, int64_t classes)
+      : label(args.label[sample]), other(label) {
+    if (args.other != nullptr) {
+      other = args.other[sample];
+      weight = static_cast<float>(args.weight[sample]) / 65536;
+    }
+    valid = label >= 0 && label < classes && other >= 0 && other < classes;
+  }
+  __device__ float at(int64_t k) const {
+    return (k == label ? weight : 0) + (k == other ? 1 - weight : 0);
+  }
+};
+
 /// `losses`: of each sample; null where not wanted.
 template <typename T>
 __global__ void __launch_bounds__(kWarp* kRows)
@@ -36,28 +55,26 @@ __global__ void __launch_bounds__(kWarp* kRows)
   const int64_t n = int64_t{blockIdx.x} * kRows + threadIdx.y;
   if (n >= sizes.n) return;  // a whole warp
   const T* row = static_cast<const T*>(args.logits) + n * sizes.classes;
-  const int32_t label = args.label[n];
+  const Target target(args, n, sizes.classes);
   const float norm = log_sum_exp(row, sizes.classes);
   const float smoothing = sizes.label_smoothing;
   const auto classes = static_cast<float>(sizes.classes);
-  const bool valid = label >= 0 && label < sizes.classes;
   if (losses != nullptr) {
-    float mean = 0;
-    for (int64_t k = threadIdx.x; k < sizes.classes; k += kWarp) mean += norm - to_float(row[k]);
-    mean = sum_of_warp(mean) / classes;
-    if (threadIdx.x == 0) {
-      const float likelihood = valid ? norm - to_float(row[label]) : NAN;
-      losses[n] = (1 - smoothing) * likelihood + smoothing * mean;
+    float loss = 0;
+    for (int64_t k = threadIdx.x; k < sizes.classes; k += kWarp) {
+      const float weight = (1 - smoothing) * target.at(k) + smoothing / classes;
+      if (weight > 0) loss += weight * (norm - to_float(row[k]));  // of an infinite logit only then
     }
+    loss = sum_of_warp(loss);
+    if (threadIdx.x == 0) losses[n] = target.valid ? loss : NAN;
   }
   if (args.dlogits == nullptr) return;
-  __syncwarp();  // dlogits may lie over logits, whose label lane 0 has just read
   const float dloss = *args.dloss / (sizes.mean ? static_cast<float>(sizes.n) : 1);
   T* gradient = static_cast<T*>(args.dlogits) + n * sizes.classes;
   for (int64_t k = threadIdx.x; k < sizes.classes; k += kWarp) {
-    const float target = (k == label ? 1 - smoothing : 0) + smoothing / classes;
-    const float difference = expf(to_float(row[k]) - norm) - target;
-    store(gradient[k], valid ? dloss * difference : NAN);
+    const float weight = (1 - smoothing) * target.at(k) + smoothing / classes;
+    const float difference = expf(to_float(row[k]) - norm) - weight;
+    store(gradient[k], target.valid ? dloss * difference : NAN);
   }
 }
 

@@ -10,9 +10,10 @@ constexpr int kThreads = 256;
 constexpr int64_t kMostSlices = 512;
 constexpr int64_t kRowsOfThread = 16;
 
-/// Threads over [rows, channels]: x goes along the channels, V of them a thread, y along the rows.
-LaunchSize over_rows(int64_t rows, int64_t channels, int vector, int64_t most_blocks) {
-  const int64_t groups = (channels + vector - 1) / vector;
+/// Threads over [parts, rows of a part, channels]: x goes along the channels, V of them a thread, y
+/// along the rows, z along the parts.
+LaunchSize over_rows(const NormSizes& sizes, int64_t rows, int vector, int64_t most_blocks) {
+  const int64_t groups = (sizes.c + vector - 1) / vector;
   int64_t across = 1;
   while (across < groups && across < kWarp) across *= 2;
   const int64_t down = kThreads / across;
@@ -20,12 +21,14 @@ LaunchSize over_rows(int64_t rows, int64_t channels, int vector, int64_t most_bl
   LaunchSize size;
   size.block = dim3(static_cast<unsigned>(across), static_cast<unsigned>(down));
   size.grid = dim3(static_cast<unsigned>((groups + across - 1) / across),
-                   static_cast<unsigned>(std::clamp<int64_t>(slices, 1, most_blocks)));
+                   static_cast<unsigned>(std::clamp<int64_t>(slices, 1, most_blocks)),
+                   static_cast<unsigned>(sizes.splits));
   return size;
 }
 
-LaunchSize over_slices(int64_t rows, int64_t channels, int vector) {
-  LaunchSize size = over_rows(rows, channels, vector, kMostSlices);
+LaunchSize over_slices(const NormSizes& sizes, int64_t rows, int vector) {
+  const int64_t most = std::max<int64_t>(kMostSlices / sizes.splits, 1);
+  LaunchSize size = over_rows(sizes, rows, vector, most);
   size.shared_bytes = 2 * kThreads * sizeof(float);
   return size;
 }
@@ -43,7 +46,13 @@ template <int V>
 __device__ int64_t first_channel() {
   return (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * V;
 }
-__device__ int64_t first_row() { return int64_t{blockIdx.y} * blockDim.y + threadIdx.y; }
+/// This thread's rows in its part of the batch, a row step apart.
+struct Rows {
+  int64_t begin, end;
+  __device__ explicit Rows(int64_t rows_of_part)
+      : begin(blockIdx.z * rows_of_part + int64_t{blockIdx.y} * blockDim.y + threadIdx.y),
+        end((blockIdx.z + 1) * rows_of_part) {}
+};
 __device__ int64_t row_step() { return int64_t{gridDim.y} * blockDim.y; }
 
 __device__ float activate(const NormSizes& sizes, float x) {
@@ -91,13 +100,14 @@ __device__ int64_t row_of(const NormSizes& sizes, int64_t image, int64_t y, int6
   return (image * sizes.h + y) * sizes.w + x;
 }
 
-/// Writes this block's sums of V channels to partial[slice][first, second][channel].
+/// Writes this block's sums of V channels to partial[part][slice][first, second][channel].
 template <int V>
 __device__ void write_partials(const NormSizes& sizes, float* partial, const float (&first)[V],
                                const float (&second)[V]) {
   float* shared = shared_memory<float>();
   const int64_t channel = first_channel<V>();
-  float* to = partial + int64_t{blockIdx.y} * 2 * sizes.c + channel;
+  const int64_t slice = int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
+  float* to = partial + slice * 2 * sizes.c + channel;
   for (int v = 0; v < V; ++v) {
     const Sums sums = sum_rows_of_block(shared, {first[v], second[v]});
     if (threadIdx.y != 0 || channel >= sizes.c) continue;
@@ -106,9 +116,11 @@ __device__ void write_partials(const NormSizes& sizes, float* partial, const flo
   }
 }
 
-/// Sums of a channel over all slices; threads of row 0 get them. All threads of the block call it.
-__device__ Sums merge_partials(const NormSizes& sizes, const float* partial, int slices,
+/// Sums of a channel over all slices of a part; threads of row 0 get them. All threads of the block
+/// call it.
+__device__ Sums merge_partials(const NormSizes& sizes, const float* partial, int part, int slices,
                                int64_t channel) {
+  partial += int64_t{part} * slices * 2 * sizes.c;
   Sums sums;
   for (int slice = static_cast<int>(threadIdx.y); slice < slices && channel < sizes.c;
        slice += static_cast<int>(blockDim.y)) {
@@ -119,6 +131,12 @@ __device__ Sums merge_partials(const NormSizes& sizes, const float* partial, int
   return sum_rows_of_block(shared_memory<float>(), sums);
 }
 
+/// The value of the channel that sums of a part are about: its first.
+template <typename T>
+__device__ const T* centre(const NormSizes& sizes, const T* x, int64_t part, int64_t channel) {
+  return x + part * sizes.rows_of_part() * sizes.c + channel;
+}
+
 /// Sums of x - k and (x - k)^2, k being the channel's first value: squares of values about any k
 /// near them do not cancel.
 template <typename T, int V>
@@ -126,8 +144,9 @@ __global__ void __launch_bounds__(kThreads)
     statistics_kernel(NormSizes sizes, const T* x, float* partial) {
   float first[V] = {}, second[V] = {};
   if (const int64_t channel = first_channel<V>(); channel < sizes.c) {
-    const Pack<T, V> about = pack<V>(x + channel);
-    for (int64_t row = first_row(); row < sizes.rows(); row += row_step()) {
+    const Pack<T, V> about = pack<V>(centre(sizes, x, blockIdx.z, channel));
+    const Rows rows(sizes.rows_of_part());
+    for (int64_t row = rows.begin; row < rows.end; row += row_step()) {
       const Pack<T, V> values = pack<V>(x + row * sizes.c + channel);
       for (int v = 0; v < V; ++v) {
         const float difference = to_float(values.at[v]) - to_float(about.at[v]);
@@ -143,37 +162,45 @@ template <typename T>
 __global__ void __launch_bounds__(kThreads)
     merge_statistics_kernel(NormSizes sizes, NormForward args, int slices) {
   const int64_t channel = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const Sums sums = merge_partials(sizes, args.scratch, slices, channel);
+  const float count = static_cast<float>(sizes.rows_of_part());
+  const float parts = static_cast<float>(sizes.splits);
+  float means = 0, variances = 0;  // over the parts
+  for (int part = 0; part < sizes.splits; ++part) {
+    const Sums sums = merge_partials(sizes, args.scratch, part, slices, channel);
+    if (threadIdx.y != 0 || channel >= sizes.c) continue;
+    const float offset = sums.first / count;
+    const float mean =
+        to_float(*centre(sizes, static_cast<const T*>(args.x), part, channel)) + offset;
+    const float rounded = sums.second / count - offset * offset;
+    const float variance = rounded < 0 ? 0 : rounded;  // NaN stays
+    args.mean[part * sizes.c + channel] = mean;
+    args.inverse_std[part * sizes.c + channel] = 1 / sqrtf(variance + args.epsilon);
+    means += mean / parts;
+    variances += variance * (count / (count > 1 ? count - 1 : 1)) / parts;
+  }
   if (threadIdx.y != 0 || channel >= sizes.c) return;
-  const float count = static_cast<float>(sizes.rows());
-  const float offset = sums.first / count;
-  const float mean = to_float(static_cast<const T*>(args.x)[channel]) + offset;
-  const float rounded = sums.second / count - offset * offset;
-  const float variance = rounded < 0 ? 0 : rounded;  // NaN stays
-  args.mean[channel] = mean;
-  args.inverse_std[channel] = 1 / sqrtf(variance + args.epsilon);
   const float weight = args.momentum;
   if (args.new_running_mean != nullptr) {
-    args.new_running_mean[channel] = (1 - weight) * args.running_mean[channel] + weight * mean;
+    args.new_running_mean[channel] = (1 - weight) * args.running_mean[channel] + weight * means;
   }
   if (args.new_running_var != nullptr) {
-    const float unbiased = variance * (count / (count > 1 ? count - 1 : 1));
-    args.new_running_var[channel] = (1 - weight) * args.running_var[channel] + weight * unbiased;
+    args.new_running_var[channel] = (1 - weight) * args.running_var[channel] + weight * variances;
   }
 }
 
-/// scale * inverse_std, mean and bias of V channels.
+/// scale * inverse_std, mean and bias of V channels of this block's part.
 template <int V>
 struct Coefficients {
   float scale[V], mean[V], bias[V];
 
-  __device__ Coefficients(const NormApply& args, int64_t channel) {
+  __device__ Coefficients(const NormSizes& sizes, const NormApply& args, int64_t channel) {
+    const int64_t first = blockIdx.z * sizes.c + channel;
     for (int v = 0; v < V; ++v) {
-      const float spread = args.spread[channel + v];
+      const float spread = args.spread[first + v];
       const float inverse_std = args.spread_is_variance ? 1 / sqrtf(spread + args.epsilon) : spread;
-      scale[v] = args.scale[channel + v] * inverse_std;
-      mean[v] = args.mean[channel + v];
-      bias[v] = args.bias[channel + v];
+      scale[v] = args.scale == nullptr ? inverse_std : args.scale[channel + v] * inverse_std;
+      mean[v] = args.mean[first + v];
+      bias[v] = args.bias == nullptr ? 0 : args.bias[channel + v];
     }
   }
   __device__ float operator()(float x, int v) const { return fmaf(x - mean[v], scale[v], bias[v]); }
@@ -185,8 +212,9 @@ __global__ void __launch_bounds__(kThreads) apply_kernel(NormSizes sizes, NormAp
   if (channel >= sizes.c) return;
   const T* x = static_cast<const T*>(args.x) + channel;
   T* y = static_cast<T*>(args.y) + channel;
-  const Coefficients<V> normalised(args, channel);
-  for (int64_t row = first_row(); row < sizes.out_rows(); row += row_step()) {
+  const Coefficients<V> normalised(sizes, args, channel);
+  const Rows rows(sizes.out_rows_of_part());
+  for (int64_t row = rows.begin; row < rows.end; row += row_step()) {
     float largest[V];
     for (int v = 0; v < V; ++v) largest[v] = -INFINITY;
     Pack<uint8_t, V> index{};
@@ -219,7 +247,8 @@ __global__ void __launch_bounds__(kThreads) apply_kernel(NormSizes sizes, NormAp
   }
 }
 
-/// dy times the activation's slope, of V channels at one place of the output.
+/// dy times the activation's slope where what that needs was saved, of V channels at one place of
+/// the output.
 template <typename T, int V>
 struct Gradient {
   float at[V];
@@ -227,9 +256,30 @@ struct Gradient {
   __device__ Gradient(const NormSizes& sizes, const NormBackward& args, int64_t offset) {
     const Pack<T, V> dy = pack<V>(static_cast<const T*>(args.dy) + offset);
     for (int v = 0; v < V; ++v) at[v] = to_float(dy.at[v]);
-    if (sizes.activation == Activation::none) return;
+    if (args.saved == nullptr) return;
     const Pack<T, V> saved = pack<V>(static_cast<const T*>(args.saved) + offset);
     for (int v = 0; v < V; ++v) at[v] *= slope(sizes, to_float(saved.at[v]));
+  }
+};
+
+/// Of V channels of this block's part: the normalisation, and the slope of what follows it where
+/// that was not saved.
+template <int V>
+struct Again {
+  Coefficients<V> normalised;
+  bool wanted;
+
+  __device__ Again(const NormSizes& sizes, const NormBackward& args, int64_t channel)
+      : normalised(
+            sizes,
+            {.scale = args.scale, .bias = args.bias, .mean = args.mean, .spread = args.inverse_std},
+            channel),
+        wanted(args.saved == nullptr && sizes.activation != Activation::none) {}
+  /// Of dz, whose window's largest value is x.
+  __device__ float operator()(const NormSizes& sizes, float dz, float x, int v) const {
+    if (!wanted) return dz;
+    const float z = normalised(x, v);
+    return dz * slope(sizes, sizes.activation == Activation::gelu ? z : activate(sizes, z));
   }
 };
 
@@ -240,10 +290,10 @@ __global__ void __launch_bounds__(kThreads)
   float first[V] = {}, second[V] = {};
   if (const int64_t channel = first_channel<V>(); channel < sizes.c) {
     const T* x = static_cast<const T*>(args.x) + channel;
-    float mean[V];
-    for (int v = 0; v < V; ++v) mean[v] = args.mean[channel + v];
-    for (int64_t row = first_row(); row < sizes.out_rows(); row += row_step()) {
-      const Gradient<T, V> dz(sizes, args, row * sizes.c + channel);
+    const Again<V> again(sizes, args, channel);
+    const Rows rows(sizes.out_rows_of_part());
+    for (int64_t row = rows.begin; row < rows.end; row += row_step()) {
+      const Gradient<T, V> gradient(sizes, args, row * sizes.c + channel);
       Pack<T, V> values;
       if constexpr (kPooled) {
         const Place place = place_of(sizes, row);
@@ -257,21 +307,38 @@ __global__ void __launch_bounds__(kThreads)
         values = pack<V>(x + row * sizes.c);
       }
       for (int v = 0; v < V; ++v) {
-        first[v] += dz.at[v];
-        second[v] = fmaf(dz.at[v], to_float(values.at[v]) - mean[v], second[v]);
+        const float value = to_float(values.at[v]);
+        const float dz = again(sizes, gradient.at[v], value, v);
+        first[v] += dz;
+        second[v] = fmaf(dz, value - again.normalised.mean[v], second[v]);
       }
     }
   }
   write_partials<V>(sizes, args.scratch, first, second);
 }
 
+/// [part][dbias, dscale][channel], behind the sums of slices.
+__device__ float* sums_of_parts(const NormSizes& sizes, float* scratch, int slices) {
+  return scratch + int64_t{sizes.splits} * slices * 2 * sizes.c;
+}
+
 __global__ void __launch_bounds__(kThreads)
     merge_gradients_kernel(NormSizes sizes, NormBackward args, int slices) {
   const int64_t channel = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const Sums sums = merge_partials(sizes, args.scratch, slices, channel);
+  float* of_parts = sums_of_parts(sizes, args.scratch, slices);
+  float dbias = 0, dscale = 0;
+  for (int part = 0; part < sizes.splits; ++part) {
+    const Sums sums = merge_partials(sizes, args.scratch, part, slices, channel);
+    if (threadIdx.y != 0 || channel >= sizes.c) continue;
+    const float scaled = sums.second * args.inverse_std[part * sizes.c + channel];
+    of_parts[2 * part * sizes.c + channel] = sums.first;
+    of_parts[(2 * part + 1) * sizes.c + channel] = scaled;
+    dbias += sums.first;
+    dscale += scaled;
+  }
   if (threadIdx.y != 0 || channel >= sizes.c) return;
-  args.dbias[channel] = sums.first;
-  args.dscale[channel] = sums.second * args.inverse_std[channel];
+  if (args.dbias != nullptr) args.dbias[channel] = dbias;
+  if (args.dscale != nullptr) args.dscale[channel] = dscale;
 }
 
 /// The outputs o along one axis whose windows hold position `at`: first <= o <= last.
@@ -285,27 +352,30 @@ struct Covering {
 };
 
 template <typename T, int V, bool kPooled>
-__global__ void __launch_bounds__(kThreads) backward_kernel(NormSizes sizes, NormBackward args) {
+__global__ void __launch_bounds__(kThreads)
+    backward_kernel(NormSizes sizes, NormBackward args, int slices) {
   const int64_t channel = first_channel<V>();
   if (channel >= sizes.c) return;
-  const float count = static_cast<float>(sizes.rows());
-  float scale[V], mean[V], bias_term[V], scale_term[V];
+  const float count = static_cast<float>(sizes.rows_of_part());
+  const Again<V> again(sizes, args, channel);
+  const float* sums =
+      sums_of_parts(sizes, args.scratch, slices) + 2 * int64_t{blockIdx.z} * sizes.c + channel;
+  float bias_term[V], scale_term[V];
   for (int v = 0; v < V; ++v) {
-    const float inverse_std = args.inverse_std[channel + v];
-    scale[v] = args.scale[channel + v] * inverse_std;
-    mean[v] = args.mean[channel + v];
-    bias_term[v] = args.dbias[channel + v] / count;
-    scale_term[v] = args.dscale[channel + v] * inverse_std / count;
+    const float inverse_std = args.inverse_std[blockIdx.z * sizes.c + channel + v];
+    bias_term[v] = sums[v] / count;
+    scale_term[v] = sums[sizes.c + v] * inverse_std / count;
   }
-  for (int64_t row = first_row(); row < sizes.rows(); row += row_step()) {
+  const Rows rows(sizes.rows_of_part());
+  for (int64_t row = rows.begin; row < rows.end; row += row_step()) {
     float dz[V] = {};
     if constexpr (kPooled) {
       const PoolWindow& window = sizes.window;
       const int64_t w = row % sizes.w, h = row / sizes.w % sizes.h;
       const int64_t image = row / sizes.w / sizes.h;
-      const Covering rows(h, window.kh, window.sh, window.ph, window.out_h);
+      const Covering lines(h, window.kh, window.sh, window.ph, window.out_h);
       const Covering columns(w, window.kw, window.sw, window.pw, window.out_w);
-      for (int64_t oh = rows.first; oh <= rows.last; ++oh) {
+      for (int64_t oh = lines.first; oh <= lines.last; ++oh) {
         for (int64_t ow = columns.first; ow <= columns.last; ++ow) {
           const int64_t out = (image * window.out_h + oh) * window.out_w + ow;
           const int64_t offset = out * sizes.c + channel;
@@ -324,8 +394,11 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(NormSizes sizes, Nor
     const Pack<T, V> x = pack<V>(static_cast<const T*>(args.x) + offset);
     Pack<T, V> dx;
     for (int v = 0; v < V; ++v) {
-      const float about_mean = to_float(x.at[v]) - mean[v];
-      store(dx.at[v], scale[v] * (dz[v] - bias_term[v] - about_mean * scale_term[v]));
+      const float value = to_float(x.at[v]);
+      const float about_mean = value - again.normalised.mean[v];
+      const float difference =
+          again(sizes, dz[v], value, v) - bias_term[v] - about_mean * scale_term[v];
+      store(dx.at[v], again.normalised.scale[v] * difference);
     }
     pack<V>(static_cast<T*>(args.dx) + offset) = dx;
   }
@@ -355,22 +428,23 @@ void with_variant(const NormSizes& sizes, std::initializer_list<const void*> map
 
 int64_t batch_norm_scratch_bytes(const NormSizes& sizes) {
   // The narrow variant has at least as many slices as any other.
-  const LaunchSize size = over_slices(std::max(sizes.rows(), sizes.out_rows()), sizes.c, 1);
-  return int64_t{size.grid.y} * 2 * sizes.c * int64_t{sizeof(float)};
+  const int64_t rows = std::max(sizes.rows_of_part(), sizes.out_rows_of_part());
+  const int64_t slices = over_slices(sizes, rows, 1).grid.y;
+  return sizes.splits * (slices + 1) * 2 * sizes.c * int64_t{sizeof(float)};
 }
 
 void batch_norm_apply(const NormSizes& sizes, const NormApply& args, Stream stream) {
   with_variant(sizes, {args.x, args.y}, args.index, [&](auto type, auto vector, auto pooled) {
     using T = typename decltype(type)::type;
     launch("batch_norm_apply", apply_kernel<T, vector, pooled>,
-           over_rows(sizes.out_rows(), sizes.c, vector, 65535), stream, sizes, args);
+           over_rows(sizes, sizes.out_rows_of_part(), vector, 65535), stream, sizes, args);
   });
 }
 
 void batch_norm_forward(const NormSizes& sizes, const NormForward& args, Stream stream) {
   with_variant(sizes, {args.x}, nullptr, [&](auto type, auto vector, auto) {
     using T = typename decltype(type)::type;
-    const LaunchSize size = over_slices(sizes.rows(), sizes.c, vector);
+    const LaunchSize size = over_slices(sizes, sizes.rows_of_part(), vector);
     launch("batch_norm_statistics", statistics_kernel<T, vector>, size, stream, sizes,
            static_cast<const T*>(args.x), args.scratch);
     launch("batch_norm_merge", merge_statistics_kernel<T>, over_channels(sizes.c), stream, sizes,
@@ -391,14 +465,16 @@ void batch_norm_backward(const NormSizes& sizes, const NormBackward& args, Strea
   with_variant(sizes, {args.dy, args.saved, args.x, args.dx}, args.index,
                [&](auto type, auto vector, auto pooled) {
                  using T = typename decltype(type)::type;
-                 const LaunchSize size = over_slices(sizes.out_rows(), sizes.c, vector);
+                 const LaunchSize size = over_slices(sizes, sizes.out_rows_of_part(), vector);
+                 const int slices = static_cast<int>(size.grid.y);
                  launch("batch_norm_gradient_sums", gradient_sums_kernel<T, vector, pooled>, size,
                         stream, sizes, args);
                  launch("batch_norm_merge_gradients", merge_gradients_kernel,
-                        over_channels(sizes.c), stream, sizes, args, static_cast<int>(size.grid.y));
+                        over_channels(sizes.c), stream, sizes, args, slices);
                  if (args.dx == nullptr) return;
                  launch("batch_norm_backward", backward_kernel<T, vector, pooled>,
-                        over_rows(sizes.rows(), sizes.c, vector, 65535), stream, sizes, args);
+                        over_rows(sizes, sizes.rows_of_part(), vector, 65535), stream, sizes, args,
+                        slices);
                });
 }
 

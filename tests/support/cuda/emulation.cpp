@@ -125,8 +125,8 @@ std::vector<size_t> order_of_threads() {
 
 std::string place(size_t k) {
   const Fiber& fiber = block().fibers[k];
-  const std::string who = fmt::format("thread ({},{}) of block ({},{})", fiber.index.x,
-                                      fiber.index.y, blockIdx.x, blockIdx.y);
+  const std::string who = fmt::format("thread ({},{}) of block ({},{},{})", fiber.index.x,
+                                      fiber.index.y, blockIdx.x, blockIdx.y, blockIdx.z);
   if (fiber.state == State::done) return who + " has ended";
   return fmt::format("{} waits at line {} for its {}", who, fiber.where,
                      fiber.state == State::at_block_barrier ? "block" : "warp");
@@ -194,19 +194,19 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& t
   b.body = &thread;
   gridDim = config.gridDim;
   blockDim = config.blockDim;
-  for (unsigned y = 0; y < gridDim.y && b.report.fault.empty(); ++y) {
-    for (unsigned x = 0; x < gridDim.x && b.report.fault.empty(); ++x) {
-      blockIdx = dim3(x, y);
-      std::memset(cuda::dynamic_shared, kUntouched, sizeof cuda::dynamic_shared);
-      b.report.fault = run_block();
-      b.report.threads += static_cast<int64_t>(b.threads);
-      const unsigned char* guard = cuda::dynamic_shared + config.dynamicSmemBytes;
-      const auto touched = [](unsigned char byte) { return byte != kUntouched; };
-      if (std::any_of(guard, guard + cuda::kGuardBytes, touched)) {
-        b.report.fault =
-            fmt::format("a write behind the {} bytes of shared memory of block ({},{})",
-                        config.dynamicSmemBytes, x, y);
-      }
+  const uint64_t across = gridDim.x, layer = across * gridDim.y;
+  for (uint64_t k = 0; k < layer * gridDim.z && b.report.fault.empty(); ++k) {
+    blockIdx = dim3(static_cast<unsigned>(k % across), static_cast<unsigned>(k % layer / across),
+                    static_cast<unsigned>(k / layer));
+    std::memset(cuda::dynamic_shared, kUntouched, sizeof cuda::dynamic_shared);
+    b.report.fault = run_block();
+    b.report.threads += static_cast<int64_t>(b.threads);
+    const unsigned char* guard = cuda::dynamic_shared + config.dynamicSmemBytes;
+    const auto touched = [](unsigned char byte) { return byte != kUntouched; };
+    if (std::any_of(guard, guard + cuda::kGuardBytes, touched)) {
+      b.report.fault =
+          fmt::format("a write behind the {} bytes of shared memory of block ({},{},{})",
+                      config.dynamicSmemBytes, blockIdx.x, blockIdx.y, blockIdx.z);
     }
   }
   return cudaSuccess;

@@ -1,0 +1,127 @@
+// lowering: nodes of losses and updates -> the kernels of loss.cu and update.cu.
+#include <array>
+
+#include "backends/libtorch/cuda/part.h"
+
+namespace expgraph::libtorch {
+
+namespace {
+
+std::optional<cuda::Storage> storage_of(DType dtype) {
+  if (dtype == DType::f32) return cuda::Storage::f32;
+  if (dtype == DType::f16) return cuda::Storage::f16;
+  if (dtype == DType::bf16) return cuda::Storage::bf16;
+  return std::nullopt;
+}
+
+cuda::LossSizes loss_sizes(const TensorType& logits) {
+  return {.storage = *storage_of(logits.dtype), .n = logits.shape[0], .classes = logits.shape[1]};
+}
+
+at::Tensor floats(const at::Tensor& like, at::IntArrayRef shape) {
+  return at::empty(shape, like.options().dtype(at::kFloat));
+}
+
+/// Labels of a loss: a label, then the other and its weight or nothing.
+struct Labels {
+  Labels(std::span<const at::Tensor> in, size_t first) {
+    for (size_t k = 0; k < tensors.size() && first + k < in.size(); ++k)
+      if (in[first + k].defined()) tensors[k] = in[first + k].contiguous();
+  }
+  const int32_t* operator[](size_t k) const {
+    return tensors[k].defined() ? tensors[k].data_ptr<int32_t>() : nullptr;
+  }
+  std::array<at::Tensor, 3> tensors;
+};
+
+Kernel make_cross_entropy(cuda::LossSizes sizes) {
+  return [sizes](std::span<const at::Tensor> in) -> Tensors {
+    const at::Tensor logits = in[0].contiguous();
+    const Labels labels(in, 1);
+    const at::Tensor loss = floats(logits, {}), scratch = floats(logits, {sizes.n});
+    cuda::cross_entropy(sizes,
+                        {.logits = logits.data_ptr(),
+                         .label = labels[0],
+                         .other = labels[1],
+                         .weight = labels[2],
+                         .loss = loss.data_ptr<float>(),
+                         .dloss = nullptr,
+                         .dlogits = nullptr,
+                         .scratch = scratch.data_ptr<float>()},
+                        current_stream());
+    return {loss};
+  };
+}
+
+Kernel make_cross_entropy_backward(cuda::LossSizes sizes) {
+  return [sizes](std::span<const at::Tensor> in) -> Tensors {
+    const at::Tensor logits = in[1].contiguous();
+    const Labels labels(in, 2);
+    const at::Tensor dlogits = at::empty_like(logits);
+    cuda::cross_entropy(sizes,
+                        {.logits = logits.data_ptr(),
+                         .label = labels[0],
+                         .other = labels[1],
+                         .weight = labels[2],
+                         .loss = nullptr,
+                         .dloss = in[0].data_ptr<float>(),
+                         .dlogits = dlogits.data_ptr(),
+                         .scratch = nullptr},
+                        current_stream());
+    return {dlogits};
+  };
+}
+
+Kernel make_correct(cuda::LossSizes sizes, int64_t k) {
+  return [sizes, k](std::span<const at::Tensor> in) -> Tensors {
+    const at::Tensor logits = in[0].contiguous(), label = in[1].contiguous();
+    const at::Tensor count = floats(logits, {}), scratch = floats(logits, {sizes.n});
+    cuda::count_correct(sizes, logits.data_ptr(), label.data_ptr<int32_t>(), k,
+                        count.data_ptr<float>(), scratch.data_ptr<float>(), current_stream());
+    return {count};
+  };
+}
+
+}  // namespace
+
+std::optional<Kernel> make_loss(const MakerContext& context) {
+  const std::string_view name = context.node.op->name;
+  const bool backward = name == "cross_entropy_backward";
+  if (!backward && name != "cross_entropy" && name != "correct") return std::nullopt;
+  const TensorType& logits = context.input(backward ? 1 : 0);
+  if (!storage_of(logits.dtype)) return std::nullopt;  // f64: ATen's
+  cuda::LossSizes sizes = loss_sizes(logits);
+  const Attributes& attributes = context.node.attributes;
+  if (name == "correct") return make_correct(sizes, attributes.integer("k"));
+  sizes.label_smoothing = static_cast<float>(attributes.real("label_smoothing"));
+  sizes.mean = attributes.text("reduction") == "mean";
+  return backward ? make_cross_entropy_backward(sizes) : make_cross_entropy(sizes);
+}
+
+/// Over states that lie end to end, as the executable lays them: all of it is written in place.
+std::optional<Kernel> make_update(const MakerContext& context) {
+  if (context.node.op->name != "sgd_update" || context.plan == nullptr) return std::nullopt;
+  const Attributes& attributes = context.node.attributes;
+  const bool has_momentum = attributes.real("momentum") != 0;
+  const bool in_place = context.over(0, 0) && (!has_momentum || context.over(1, 3));
+  if (context.input(0).dtype != DType::f32 || !in_place) return std::nullopt;
+  cuda::Update update{};
+  update.momentum_factor = static_cast<float>(attributes.real("momentum"));
+  update.weight_decay = static_cast<float>(attributes.real("weight_decay"));
+  update.nesterov = attributes.flag("nesterov");
+  return [update, has_momentum](std::span<const at::Tensor> in) -> Tensors {
+    at::Tensor gradient = in[1];
+    // The kernel walks over memory: all must lie alike.
+    if (gradient.strides() != in[0].strides()) gradient = at::empty_like(in[0]).copy_(gradient);
+    cuda::Update now = update;
+    now.parameter = now.new_parameter = in[0].data_ptr<float>();
+    now.gradient = gradient.data_ptr<float>();
+    if (has_momentum) now.momentum = now.new_momentum = in[3].data_ptr<float>();
+    now.lr = in[2].data_ptr<float>();
+    now.count = in[0].numel();
+    cuda::sgd_update(now, current_stream());
+    return has_momentum ? Tensors{in[0], in[3]} : Tensors{in[0]};
+  };
+}
+
+}  // namespace expgraph::libtorch

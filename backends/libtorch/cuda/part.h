@@ -1,0 +1,21 @@
+// part: what the files of the CUDA part share.
+#pragma once
+
+#include <optional>
+
+#include "backends/libtorch/cuda/kernels.h"
+#include "backends/libtorch/cuda_part.h"
+
+namespace expgraph::libtorch {
+
+/// The stream that ATen's operators are launched on now.
+cuda::Stream current_stream();
+
+/// The kernels of cuda/*.cu for a node; nothing where ATen's are to run.
+std::optional<Kernel> make_norm_fusion(const MakerContext& context);
+std::optional<Kernel> make_loss(const MakerContext& context);
+std::optional<Kernel> make_update(const MakerContext& context);
+
+std::unique_ptr<Launcher> make_graph_launcher();
+
+}  // namespace expgraph::libtorch
