@@ -64,11 +64,18 @@ std::vector<cuda::LossSizes> loss_sizes() {
   return out;
 }
 
-void check_loss(const cuda::LossSizes& sizes, Comparison& compare) {
+/// `mixed`: each sample has two labels that share it.
+void check_loss(const cuda::LossSizes& sizes, bool mixed, Comparison& compare) {
   Attributes attributes;
   attributes.set("label_smoothing", double{sizes.label_smoothing});
   attributes.set("reduction", std::string(sizes.mean ? "mean" : "sum"));
-  const OpCase c = loss_case("cross_entropy", sizes, std::move(attributes));
+  OpCase c = loss_case("cross_entropy", sizes, std::move(attributes));
+  if (mixed) {
+    c.name += " mixed";
+    c.inputs.resize(4, c.inputs[1]);
+    c.ranges["other"] = c.ranges["label"];
+    c.ranges["weight"] = {0, 65536};
+  }
   const Graph graph = *gradient_graph(c);
   Tensors inputs = make_inputs(c, graph);
   round_logits(inputs, sizes.storage);
@@ -76,9 +83,15 @@ void check_loss(const cuda::LossSizes& sizes, Comparison& compare) {
   const std::vector<float> logits = elements<float>(inputs.at("logits"));
   DeviceMap map(logits, sizes.storage), gradient(std::ssize(logits), sizes.storage);
   DeviceArray<int32_t> label(elements<int32_t>(inputs.at("label")));
+  DeviceArray<int32_t> other(mixed ? elements<int32_t>(inputs.at("other"))
+                                   : std::vector<int32_t>());
+  DeviceArray<int32_t> weight(mixed ? elements<int32_t>(inputs.at("weight"))
+                                    : std::vector<int32_t>());
   DeviceArray<float> loss(1), scratch(sizes.n), dloss(elements<float>(inputs.at("gradient")));
   cuda::CrossEntropy args{.logits = map.data(),
                           .label = label.data(),
+                          .other = mixed ? other.data() : nullptr,
+                          .weight = mixed ? weight.data() : nullptr,
                           .loss = loss.data(),
                           .dloss = dloss.data(),
                           .dlogits = gradient.data(),
@@ -188,12 +201,13 @@ TEST_CASE("cross-entropy and its gradient are what reference says") {
   if (no_device()) return;
   check_in_all_orders([](std::vector<float>& bits) {
     Comparison compare{{}, bits};
-    for (const cuda::LossSizes& sizes : loss_sizes()) check_loss(sizes, compare);
+    for (const cuda::LossSizes& sizes : loss_sizes())
+      for (const bool mixed : {false, true}) check_loss(sizes, mixed, compare);
     return compare.faults;
   });
 }
 
-TEST_CASE("a label out of range makes the loss NaN, and reads nothing") {
+TEST_CASE("a label or second label out of range makes the loss NaN, and reads nothing") {
   if (no_device()) return;
   const cuda::LossSizes sizes{.n = 2, .classes = 3, .mean = false};
   DeviceMap logits(std::vector<float>(6, 1.0f), Storage::f32), gradient(6, Storage::f32);
@@ -212,6 +226,16 @@ TEST_CASE("a label out of range makes the loss NaN, and reads nothing") {
   CHECK(std::isfinite(gradient.read()[3]));
   cuda::count_correct(sizes, logits.data(), label.data(), 1, count.data(), scratch.data(), nullptr);
   CHECK(std::isnan(count.read()[0]));
+  DeviceArray<int32_t> good(std::vector<int32_t>{1, 0}), weight(std::vector<int32_t>{65536, 9});
+  cuda::cross_entropy(sizes,
+                      {.logits = logits.data(),
+                       .label = good.data(),
+                       .other = label.data(),
+                       .weight = weight.data(),
+                       .loss = loss.data(),
+                       .scratch = scratch.data()},
+                      nullptr);
+  CHECK(std::isnan(loss.read()[0]));
 }
 
 TEST_CASE("correct answers are counted as reference counts, equal logits and NaN included") {

@@ -17,15 +17,19 @@ namespace {
 
 struct NormCase {
   cuda::NormSizes sizes;
-  int64_t skew = 0;  ///< bytes by which maps are off an aligned address
+  int64_t skew = 0;             ///< bytes by which maps are off an aligned address
+  const char* affine = "both";  ///< which of scale and bias there are
+  bool has_scale() const { return std::string_view(affine) == "both"; }
+  bool has_bias() const { return std::string_view(affine) != "none"; }
 };
 
 std::string described(const NormCase& c) {
   const cuda::NormSizes& s = c.sizes;
   return fmt::format(
-      "[{}, {}, {}, {}] storage {} activation {} pool {} {}x{} / {}x{} + {}x{} skew {}", s.n, s.h,
-      s.w, s.c, int(s.storage), int(s.activation), s.pooled, s.window.kh, s.window.kw, s.window.sh,
-      s.window.sw, s.window.ph, s.window.pw, c.skew);
+      "[{}, {}, {}, {}] affine {} splits {} storage {} activation {} pool {} {}x{} / {}x{} + {}x{} "
+      "skew {}",
+      s.n, s.h, s.w, s.c, c.affine, s.splits, int(s.storage), int(s.activation), s.pooled,
+      s.window.kh, s.window.kw, s.window.sh, s.window.sw, s.window.ph, s.window.pw, c.skew);
 }
 
 /// Relative to the largest element: fp32 sums of up to 70k values; half a unit in the last place
@@ -61,9 +65,13 @@ OpCase op_case(const NormCase& c) {
   Attributes norm;
   norm.set("epsilon", 1e-3);
   norm.set("momentum", 0.3);
+  norm.set("affine", std::string(c.affine));
+  norm.set("splits", int64_t{s.splits});
   out.attributes = {complete_attributes(*out.ops[0], norm)};
   out.inputs = {TensorType{DType::f32, {s.n, s.c, s.h, s.w}}, channels, channels, channels,
                 channels};
+  if (!c.has_scale()) out.inputs[1] = std::nullopt;
+  if (!c.has_bias()) out.inputs[2] = std::nullopt;
   out.ranges["running_var"] = {0.5, 2};
   if (!s.pooled) return out;
   out.ops.push_back(&op("max_pool"));
@@ -107,17 +115,20 @@ class NormRun {
     DeviceMap x(channels_last(inputs_.at("x")), storage, case_.skew);
     DeviceMap y(out, storage, case_.skew), dx(sizes_.rows() * sizes_.c, storage, case_.skew);
     DeviceArray<uint8_t> index(sizes_.pooled ? out : 0, case_.skew);
-    DeviceArray<float> scale = per_channel("scale"), bias = per_channel("bias");
+    DeviceArray<float> scales = per_channel("scale"), biases = per_channel("bias");
+    const float* scale = case_.has_scale() ? scales.data() : nullptr;
+    const float* bias = case_.has_bias() ? biases.data() : nullptr;
     DeviceArray<float> mean = per_channel("running_mean"), var = per_channel("running_var");
-    DeviceArray<float> batch_mean(sizes_.c), inverse_std(sizes_.c), new_mean(sizes_.c),
+    const int64_t statistics = sizes_.splits * sizes_.c;
+    DeviceArray<float> batch_mean(statistics), inverse_std(statistics), new_mean(sizes_.c),
         new_var(sizes_.c);
     DeviceArray<float> dscale(sizes_.c), dbias(sizes_.c);
     DeviceArray<float> scratch(cuda::batch_norm_scratch_bytes(sizes_) / 4);
     uint8_t* places = sizes_.pooled ? index.data() : nullptr;
     cuda::batch_norm_forward(sizes_,
                              {.x = x.data(),
-                              .scale = scale.data(),
-                              .bias = bias.data(),
+                              .scale = scale,
+                              .bias = bias,
                               .running_mean = mean.data(),
                               .running_var = var.data(),
                               .epsilon = 1e-3f,
@@ -146,18 +157,20 @@ class NormRun {
     DeviceMap applied(out, storage, case_.skew);
     cuda::batch_norm_apply(sizes_,
                            {.x = x.data(),
-                            .scale = scale.data(),
-                            .bias = bias.data(),
+                            .scale = scale,
+                            .bias = bias,
                             .mean = batch_mean.data(),
                             .spread = inverse_std.data(),
                             .y = applied.data(),
                             .index = nullptr},
                            nullptr);
     compare("y again", y.read(), applied.read(), 0);
-    cuda::batch_norm_apply(sizes_,
+    cuda::NormSizes whole = sizes_;
+    whole.splits = 1;
+    cuda::batch_norm_apply(whole,
                            {.x = x.data(),
-                            .scale = scale.data(),
-                            .bias = bias.data(),
+                            .scale = scale,
+                            .bias = bias,
                             .mean = mean.data(),
                             .spread = var.data(),
                             .spread_is_variance = true,
@@ -176,37 +189,36 @@ class NormRun {
     }
     wanted_gradients(saved);
     DeviceMap dy_map(dy_, storage, case_.skew), saved_map(saved, storage, case_.skew);
-    cuda::batch_norm_backward(sizes_,
-                              {.dy = dy_map.data(),
-                               .saved = saved_map.data(),
-                               .index = places,
-                               .x = x.data(),
-                               .scale = scale.data(),
-                               .mean = batch_mean.data(),
-                               .inverse_std = inverse_std.data(),
-                               .dx = dx.data(),
-                               .dscale = dscale.data(),
-                               .dbias = dbias.data(),
-                               .scratch = scratch.data()},
-                              nullptr);
-    compare("dscale", elements<float>(want_.at("gradient/scale")), dscale.read(), 2e-5);
-    compare("dbias", elements<float>(want_.at("gradient/bias")), dbias.read(), 2e-5);
-    compare("dx", channels_last(want_.at("gradient/x")), dx.read(), tolerance(storage));
+    cuda::NormBackward backward{.dy = dy_map.data(),
+                                .saved = saved_map.data(),
+                                .index = places,
+                                .x = x.data(),
+                                .scale = scale,
+                                .bias = bias,
+                                .mean = batch_mean.data(),
+                                .inverse_std = inverse_std.data(),
+                                .dx = dx.data(),
+                                .dscale = dscale.data(),
+                                .dbias = dbias.data(),
+                                .scratch = scratch.data()};
+    cuda::batch_norm_backward(sizes_, backward, nullptr);
+    if (scale != nullptr)
+      compare("dscale", elements<float>(want_.at("gradient/scale")), dscale.read(), 2e-5);
+    if (bias != nullptr)
+      compare("dbias", elements<float>(want_.at("gradient/bias")), dbias.read(), 2e-5);
+    const std::vector<float> wanted_dx = channels_last(want_.at("gradient/x"));
+    compare("dx", wanted_dx, dx.read(), tolerance(storage));
+    const std::vector<float> made = dx.read();
+    // What is made again is not rounded to the storage type, as what is saved is.
+    backward.saved = nullptr;
+    backward.dscale = backward.dbias = nullptr;
+    cuda::batch_norm_backward(sizes_, backward, nullptr);
+    compare("dx of what is made again", wanted_dx, dx.read(), 2 * tolerance(storage));
     if (!sizes_.pooled) {
-      cuda::batch_norm_backward(sizes_,
-                                {.dy = dy_map.data(),
-                                 .saved = saved_map.data(),
-                                 .index = nullptr,
-                                 .x = x.data(),
-                                 .scale = scale.data(),
-                                 .mean = batch_mean.data(),
-                                 .inverse_std = inverse_std.data(),
-                                 .dx = dy_map.data(),
-                                 .dscale = dscale.data(),
-                                 .dbias = dbias.data(),
-                                 .scratch = scratch.data()},
-                                nullptr);
-      compare("dx over dy", dx.read(), dy_map.read(), 0);
+      backward.saved = saved_map.data();
+      backward.dx = dy_map.data();
+      cuda::batch_norm_backward(sizes_, backward, nullptr);
+      compare("dx over dy", made, dy_map.read(), 0);
     }
     scratch.read();
     return found;
@@ -243,15 +255,20 @@ class NormRun {
     const std::vector<float> x = channels_last(inputs_.at("x"));
     for (size_t i = 0; i < x.size(); ++i) {
       const auto c = static_cast<int64_t>(i) % sizes_.c;
-      const auto of = [&](const char* name) { return inputs_.at(name).at(c); };
+      const auto of = [&](const char* name, double absent = 0) {
+        const auto found = inputs_.find(name);
+        return found == inputs_.end() ? absent : found->second.at(c);
+      };
       const double inverse_std = 1 / std::sqrt(of("running_var") + 1e-3);
-      out.push_back(
-          activation(sizes_, of("scale") * (x[i] - of("running_mean")) * inverse_std + of("bias")));
+      out.push_back(activation(
+          sizes_, of("scale", 1) * (x[i] - of("running_mean")) * inverse_std + of("bias")));
     }
     return out;
   }
   DeviceArray<float> per_channel(const char* name) const {
-    return DeviceArray<float>(elements<float>(inputs_.at(name)));
+    const auto found = inputs_.find(name);
+    return DeviceArray<float>(found == inputs_.end() ? std::vector<float>()
+                                                     : elements<float>(found->second));
   }
 
   NormCase case_;
@@ -280,6 +297,11 @@ std::vector<NormCase> cases() {
          .activation = Activation(k / 3 % 4),
          .alpha = 0.3f};
     if (s.rows() == 1) s.n = 2;
+    if (k % 7 >= 4) {
+      s.splits = k % 7 - 2;
+      s.n = s.splits * pick(s.h * s.w == 1 ? 2 : 1, 3);
+    }
+    c.affine = k % 4 == 1 ? "bias" : k % 9 == 3 ? "none" : "both";
     c.skew = k % 5 == 4 ? bytes_of(s.storage) : 0;
     if (k % 4 >= 2) {
       const auto window = [&](int64_t side, int& size, int& stride, int& padding, int64_t& count) {
@@ -294,6 +316,7 @@ std::vector<NormCase> cases() {
     }
     out.push_back(c);
   }
+  out.push_back({.sizes = {.n = 32, .h = 17, .w = 9, .c = 8, .splits = 32}, .affine = "bias"});
   out.push_back({.sizes = {.n = 65, .h = 33, .w = 3, .c = 5, .activation = Activation::relu}});
   out.push_back({.sizes = {.n = 3, .h = 33, .w = 33, .c = 67, .activation = Activation::celu}});
   return out;
@@ -304,15 +327,19 @@ std::vector<NormCase> cases() {
 TEST_CASE(
     "batch norm with pooling and activation is what reference says, in any order of threads") {
   if (no_device()) return;
-  size_t pooled = 0, wide = 0;
+  size_t pooled = 0, wide = 0, split = 0, without_scale = 0;
   for (const NormCase& c : cases()) {
     NormRun run(c);
     check_in_all_orders([&](std::vector<float>& bits) { return run.faults(bits); });
     pooled += c.sizes.pooled;
+    split += c.sizes.splits > 1;
+    without_scale += !c.has_scale();
     wide += c.sizes.c % (16 / bytes_of(c.sizes.storage)) == 0 && c.skew == 0;
   }
   CHECK(pooled >= 20);
   CHECK(wide >= 15);
+  CHECK(split >= 15);
+  CHECK(without_scale >= 12);
 }
 
 TEST_CASE("batch norm lets NaN through") {
