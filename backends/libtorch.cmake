@@ -31,11 +31,21 @@ if(NOT torch_version STREQUAL "2.11")
   message(FATAL_ERROR "${torch} is LibTorch ${torch_version}, expected 2.11")
 endif()
 
-# The headers are seen by the module alone, and last: they bring their own fmt and oneDNN.
-expgraph_backend(libtorch ${torch}/lib/libtorch_cpu.so ${torch}/lib/libc10.so)
-target_compile_options(expgraph_libtorch PRIVATE "SHELL:-idirafter ${torch}/include")
-target_compile_definitions(expgraph_libtorch PRIVATE AT_PER_OPERATOR_HEADERS)
-target_precompile_headers(expgraph_libtorch PRIVATE libtorch/aten.h)
+# The headers are seen by the module alone, and last: they bring their own fmt and oneDNN. Tests make
+# another module of the same objects, with another device.cpp.
+file(GLOB libtorch_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/libtorch/*.cpp)
+list(FILTER libtorch_sources EXCLUDE REGEX "/(device|driver)\\.cpp$")
+add_library(expgraph_libtorch_objects OBJECT ${libtorch_sources})
+set_target_properties(expgraph_libtorch_objects PROPERTIES CXX_VISIBILITY_PRESET hidden)
+target_compile_options(expgraph_libtorch_objects PUBLIC "SHELL:-idirafter ${torch}/include")
+target_compile_definitions(expgraph_libtorch_objects PUBLIC AT_PER_OPERATOR_HEADERS)
+target_link_libraries(expgraph_libtorch_objects PUBLIC expgraph_core ${torch}/lib/libtorch_cpu.so
+  ${torch}/lib/libc10.so)
+target_precompile_headers(expgraph_libtorch_objects PRIVATE libtorch/aten.h)
+
+add_library(expgraph_libtorch MODULE libtorch/device.cpp libtorch/driver.cpp)
+set_target_properties(expgraph_libtorch PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden)
+target_link_libraries(expgraph_libtorch PRIVATE expgraph_libtorch_objects)
 
 add_custom_target(program_libtorch DEPENDS program expgraph_libtorch)
 

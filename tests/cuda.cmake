@@ -6,6 +6,8 @@ file(GLOB cuda_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/backends/libtorch/c
 function(cuda_test_program program label prefix)
   add_executable(${program} ${ARGN})
   target_link_libraries(${program} PRIVATE expgraph_test_support)
+  target_compile_definitions(${program} PRIVATE
+    EXPGRAPH_SOURCE_DIR="${CMAKE_SOURCE_DIR}" EXPGRAPH_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_dependencies(${program} expgraph_reference)
   doctest_discover_tests(${program} TEST_PREFIX "${prefix}: "
     PROPERTIES LABELS ${label} SKIP_REGULAR_EXPRESSION "test skipped: ")
@@ -25,6 +27,21 @@ set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CXX)
 target_include_directories(cuda_kernels_on_host BEFORE PUBLIC support/cuda)
 target_link_libraries(cuda_kernels_on_host PUBLIC expgraph_core)
 
+# The LibTorch backend as on a GPU, with kernels and launches emulated on the CPU: a module of its own
+# in a folder of its own.
+if(TARGET expgraph_libtorch_objects)
+  set(emulated ${CMAKE_BINARY_DIR}/emulated)
+  set(libtorch ${CMAKE_SOURCE_DIR}/backends/libtorch)
+  add_library(expgraph_libtorch_emulated MODULE support/cuda/host_part.cpp
+    ${libtorch}/cuda/lowering.cpp ${libtorch}/cuda/norm_fusion.cpp)
+  set_target_properties(expgraph_libtorch_emulated PROPERTIES PREFIX "" OUTPUT_NAME expgraph_libtorch
+    LIBRARY_OUTPUT_DIRECTORY ${emulated} CXX_VISIBILITY_PRESET hidden)
+  target_link_libraries(expgraph_libtorch_emulated PRIVATE expgraph_libtorch_objects
+    cuda_kernels_on_host)
+  add_custom_command(TARGET expgraph_libtorch_emulated POST_BUILD COMMAND ${CMAKE_COMMAND} -E
+    create_symlink $<TARGET_FILE:expgraph_reference> ${emulated}/$<TARGET_FILE_NAME:expgraph_reference>)
+endif()
+
 foreach(source ${cuda_tests})
   get_filename_component(program ${source} NAME_WE)
   string(REGEX REPLACE "_test$" "" name ${program})
@@ -35,10 +52,16 @@ foreach(source ${cuda_tests})
   endif()
   cuda_test_program(${program} ${label} ${name} ${source})
   target_link_libraries(${program} PRIVATE cuda_kernels_on_host)
+  if(name STREQUAL cuda_backend AND TARGET expgraph_libtorch_objects)
+    add_dependencies(${program} expgraph_libtorch_emulated)
+  endif()
 
   if(TARGET expgraph_cuda_kernels AND NOT name STREQUAL cuda_emulation)
     cuda_test_program(gpu_${program} gpu gpu_${name} ${source})
     target_compile_definitions(gpu_${program} PRIVATE EXPGRAPH_ON_DEVICE)
     target_link_libraries(gpu_${program} PRIVATE expgraph_cuda_kernels CUDA::cudart_static)
+    if(name STREQUAL cuda_backend AND TARGET expgraph_libtorch_cuda)
+      add_dependencies(gpu_${program} expgraph_libtorch expgraph_libtorch_cuda)
+    endif()
   endif()
 endforeach()

@@ -57,7 +57,7 @@ std::vector<cuda::LossSizes> loss_sizes() {
       out.push_back({.storage = storage,
                      .n = sizes[k][0],
                      .classes = sizes[k][1],
-                     .label_smoothing = k % 2 == 0 ? 0.2f : 0.0f,
+                     .label_smoothing = k % 2 == 0 ? 0.2 : 0.0,
                      .mean = k % 3 == 0});
     }
   }
@@ -67,7 +67,7 @@ std::vector<cuda::LossSizes> loss_sizes() {
 /// `mixed`: each sample has two labels that share it.
 void check_loss(const cuda::LossSizes& sizes, bool mixed, Comparison& compare) {
   Attributes attributes;
-  attributes.set("label_smoothing", double{sizes.label_smoothing});
+  attributes.set("label_smoothing", sizes.label_smoothing);
   attributes.set("reduction", std::string(sizes.mean ? "mean" : "sum"));
   OpCase c = loss_case("cross_entropy", sizes, std::move(attributes));
   if (mixed) {

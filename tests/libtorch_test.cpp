@@ -15,6 +15,7 @@
 #include "core/pipeline.h"
 #include "core/spec/study_spec.h"
 #include "core/verify_backends.h"
+#include "tests/support/narrow_pipeline.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_pipeline.h"
 #include "tests/support/training.h"
@@ -85,27 +86,6 @@ struct Small {
   Graph graph;
   Tensor out{{DType::f32, {2, 3}}};
 };
-
-/// A pipeline of the tree for a target, narrow and with small batches where it has such parameters.
-CompiledPipeline compile_narrow(const fs::path& file, const std::string& backend) {
-  Parameters parameters;
-  const yaml::Value document = yaml::parse_file(file.string());
-  const yaml::Value* own = document.find("params");
-  for (const char* name : {"width", "batch", "test_batch"}) {
-    if (own == nullptr || own->find(name) == nullptr) continue;
-    AttributeSpec& parameter = parameters.emplace_back();
-    parameter.name = name;
-    parameter.value.kind = yaml::Kind::scalar;
-    parameter.value.scalar = "4";
-  }
-  CompilePipelineOptions options{.backend = backend};
-  options.build.dataset = [](const std::string& name, const std::string& split, const Location&,
-                             const Attributes&) {
-    return DatasetInfo{
-        .name = name, .split = split, .count = 1 << 16, .height = 32, .width = 32, .classes = 10};
-  };
-  return compile_pipeline(expand_file(file.string(), parameters, op_names()), options);
-}
 
 Tensors train(const Graph& step, const std::string& backend) {
   RandomTraining training(load_backend(backend), 0.01f);

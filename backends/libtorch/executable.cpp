@@ -118,12 +118,13 @@ void TorchExecutable::bind(std::span<const Binding> inputs, TorchStore& store) {
     if (found == inputs.end()) throw std::logic_error("nothing is bound to '" + leaf.name + "'");
     EXPGRAPH_CHECK(found->tensor.type == graph_.type(leaf.value));
     const at::Tensor host = host_tensor(found->tensor);
-    if (device_.cuda == nullptr)
+    if (device_.cuda == nullptr) {
       slot(leaf.value) = host;
-    else if (slot(leaf.value).defined())
-      slot(leaf.value).copy_(host);
-    else
-      slot(leaf.value) = host.to(device_.at);
+      continue;
+    }
+    if (!slot(leaf.value).defined())
+      slot(leaf.value) = at::empty(host.sizes(), host.options().device(device_.at));
+    slot(leaf.value).copy_(host);
   }
 }
 

@@ -1,7 +1,7 @@
 // pool: max and average pooling and their gradients.
 #include <limits>
 
-#include "backends/libtorch/kernels.h"
+#include "backends/libtorch/device.h"
 #include "core/ops/common.h"
 
 namespace expgraph::libtorch {
@@ -79,7 +79,7 @@ at::Tensor index_in_map(const Pool& pool, const at::Tensor& index) {
 Kernel make_max_pool(const MakerContext& context) {
   const Pool pool(context.node.attributes, context.input(0));
   // Within the program the gradient takes ATen's index as it is; the CUDA part's kernels do not.
-  const bool converts = context.result_outputs[1] || context.device.is_cuda();
+  const bool converts = context.result_outputs[1] || device().cuda != nullptr;
   const bool indexed = context.read(1);
   return [=](std::span<const at::Tensor> in) -> Tensors {
     auto [y, index] = at::max_pool2d_with_indices(

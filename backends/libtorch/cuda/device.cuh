@@ -69,7 +69,8 @@ __device__ inline Sums sum_rows_of_block(float* shared, Sums mine) {
 constexpr int kWarp = 32;
 
 /// The same value in every lane: the sum over the warp, all of whose lanes call it.
-__device__ inline float sum_of_warp(float x) {
+template <typename T>
+__device__ T sum_of_warp(T x) {
   for (int lane = kWarp / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
   return x;
 }

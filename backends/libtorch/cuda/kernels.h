@@ -93,7 +93,7 @@ void batch_norm_backward(const NormSizes& sizes, const NormBackward& args, Strea
 struct LossSizes {
   Storage storage = Storage::f32;
   int64_t n = 0, classes = 0;
-  float label_smoothing = 0;
+  double label_smoothing = 0;
   bool mean = true;  ///< the loss is the mean over n, else the sum
 };
 

@@ -15,35 +15,36 @@ LaunchSize a_warp_each(int64_t rows) {
   return size;
 }
 
-/// log(sum(exp(row))) in every lane, without overflow.
+/// log(sum(exp(row))) in every lane, without overflow; in double, as what is made of it cancels.
 template <typename T>
-__device__ float log_sum_exp(const T* row, int64_t classes) {
+__device__ double log_sum_exp(const T* row, int64_t classes) {
   float largest = -INFINITY;
   for (int64_t k = threadIdx.x; k < classes; k += kWarp) {
     const float x = to_float(row[k]);
     largest = x > largest || x != x ? x : largest;
   }
   largest = largest_of_warp(largest);
-  float sum = 0;
-  for (int64_t k = threadIdx.x; k < classes; k += kWarp) sum += expf(to_float(row[k]) - largest);
-  return largest + logf(sum_of_warp(sum));
+  double sum = 0;
+  for (int64_t k = threadIdx.x; k < classes; k += kWarp)
+    sum += exp(static_cast<double>(to_float(row[k])) - largest);
+  return largest + log(sum_of_warp(sum));
 }
 
 /// What a sample is to be: a label, or two that share it by weight.
 struct Target {
   int32_t label, other;
-  float weight = 1;  ///< of label
+  double weight = 1;  ///< of label
   bool valid;
 
   __device__ Target(const CrossEntropy& args, int64_t sample, int64_t classes)
       : label(args.label[sample]), other(label) {
     if (args.other != nullptr) {
       other = args.other[sample];
-      weight = static_cast<float>(args.weight[sample]) / 65536;
+      weight = args.weight[sample] / 65536.0;
     }
     valid = label >= 0 && label < classes && other >= 0 && other < classes;
   }
-  __device__ float at(int64_t k) const {
+  __device__ double at(int64_t k) const {
     return (k == label ? weight : 0) + (k == other ? 1 - weight : 0);
   }
 };
@@ -56,25 +57,25 @@ __global__ void __launch_bounds__(kWarp* kRows)
   if (n >= sizes.n) return;  // a whole warp
   const T* row = static_cast<const T*>(args.logits) + n * sizes.classes;
   const Target target(args, n, sizes.classes);
-  const float norm = log_sum_exp(row, sizes.classes);
-  const float smoothing = sizes.label_smoothing;
-  const auto classes = static_cast<float>(sizes.classes);
+  const double norm = log_sum_exp(row, sizes.classes);
+  const double smoothing = sizes.label_smoothing;
+  const double everywhere = smoothing / static_cast<double>(sizes.classes);
   if (losses != nullptr) {
-    float loss = 0;
+    double loss = 0;
     for (int64_t k = threadIdx.x; k < sizes.classes; k += kWarp) {
-      const float weight = (1 - smoothing) * target.at(k) + smoothing / classes;
+      const double weight = (1 - smoothing) * target.at(k) + everywhere;
       if (weight > 0) loss += weight * (norm - to_float(row[k]));  // of an infinite logit only then
     }
     loss = sum_of_warp(loss);
-    if (threadIdx.x == 0) losses[n] = target.valid ? loss : NAN;
+    if (threadIdx.x == 0) losses[n] = target.valid ? static_cast<float>(loss) : NAN;
   }
   if (args.dlogits == nullptr) return;
-  const float dloss = *args.dloss / (sizes.mean ? static_cast<float>(sizes.n) : 1);
+  const double dloss = *args.dloss / (sizes.mean ? static_cast<double>(sizes.n) : 1);
   T* gradient = static_cast<T*>(args.dlogits) + n * sizes.classes;
   for (int64_t k = threadIdx.x; k < sizes.classes; k += kWarp) {
-    const float weight = (1 - smoothing) * target.at(k) + smoothing / classes;
-    const float difference = expf(to_float(row[k]) - norm) - weight;
-    store(gradient[k], target.valid ? dloss * difference : NAN);
+    const double weight = (1 - smoothing) * target.at(k) + everywhere;
+    const double difference = exp(to_float(row[k]) - norm) - weight;
+    store(gradient[k], target.valid ? static_cast<float>(dloss * difference) : NAN);
   }
 }
 

@@ -82,8 +82,6 @@ Kernel make_correct(cuda::LossSizes sizes, int64_t k) {
   };
 }
 
-}  // namespace
-
 std::optional<Kernel> make_loss(const MakerContext& context) {
   const std::string_view name = context.node.op->name;
   const bool backward = name == "cross_entropy_backward";
@@ -93,7 +91,7 @@ std::optional<Kernel> make_loss(const MakerContext& context) {
   cuda::LossSizes sizes = loss_sizes(logits);
   const Attributes& attributes = context.node.attributes;
   if (name == "correct") return make_correct(sizes, attributes.integer("k"));
-  sizes.label_smoothing = static_cast<float>(attributes.real("label_smoothing"));
+  sizes.label_smoothing = attributes.real("label_smoothing");
   sizes.mean = attributes.text("reduction") == "mean";
   return backward ? make_cross_entropy_backward(sizes) : make_cross_entropy(sizes);
 }
@@ -122,6 +120,14 @@ std::optional<Kernel> make_update(const MakerContext& context) {
     cuda::sgd_update(now, current_stream());
     return has_momentum ? Tensors{in[0], in[3]} : Tensors{in[0]};
   };
+}
+
+}  // namespace
+
+std::optional<Kernel> make_own_kernel(const MakerContext& context) {
+  for (const auto make : {make_norm_fusion, make_loss, make_update})
+    if (std::optional<Kernel> kernel = make(context)) return kernel;
+  return std::nullopt;
 }
 
 }  // namespace expgraph::libtorch

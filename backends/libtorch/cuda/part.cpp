@@ -58,10 +58,7 @@ class Part final : public CudaPart {
   }
 
   std::optional<Kernel> make_kernel(const MakerContext& context) const override {
-    for (const auto make : {make_norm_fusion, make_loss, make_update}) {
-      if (std::optional<Kernel> kernel = make(context)) return kernel;
-    }
-    return std::nullopt;
+    return make_own_kernel(context);
   }
 
   std::unique_ptr<Launcher> make_launcher() const override { return make_graph_launcher(); }

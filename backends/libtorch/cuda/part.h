@@ -12,9 +12,10 @@ namespace expgraph::libtorch {
 cuda::Stream current_stream();
 
 /// The kernels of cuda/*.cu for a node; nothing where ATen's are to run.
+std::optional<Kernel> make_own_kernel(const MakerContext& context);
+
+/// That for fusions of normalisation, pooling and activation.
 std::optional<Kernel> make_norm_fusion(const MakerContext& context);
-std::optional<Kernel> make_loss(const MakerContext& context);
-std::optional<Kernel> make_update(const MakerContext& context);
 
 std::unique_ptr<Launcher> make_graph_launcher();
 

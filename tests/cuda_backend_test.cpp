@@ -1,0 +1,136 @@
+// cuda_backend_test: the LibTorch backend with its own CUDA kernels does what reference does:
+// chains and losses of the corpus, and whole nets. On a GPU where there is one, else with kernels
+// emulated.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/passes/passes.h"
+#include "tests/support/guarded_run.h"
+#include "tests/support/kernel_runs.h"
+#include "tests/support/narrow_pipeline.h"
+#include "tests/support/training.h"
+
+using namespace expgraph;
+using namespace expgraph::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+#if defined(EXPGRAPH_ON_DEVICE)
+constexpr bool kEmulated = false;
+constexpr const char* kModules = EXPGRAPH_BINARY_DIR "/lib";
+#else
+constexpr bool kEmulated = true;
+constexpr const char* kModules = EXPGRAPH_BINARY_DIR "/emulated";
+#endif
+
+bool skipped() {
+  if (no_device()) return true;
+  setenv("EXPGRAPH_BACKENDS", kModules, 1);
+  const std::vector<std::string> names = backend_names();
+  if (std::ranges::find(names, "libtorch") != names.end()) return false;
+  MESSAGE("test skipped: libtorch is not built");
+  return true;
+}
+
+/// Own kernels that were made so far, by what the emulation says of itself; no fault is seen yet.
+int own_kernels() {
+  const std::string text = load_backend("libtorch").describe();
+  const size_t at = text.find("kernels ");
+  REQUIRE_MESSAGE(text.ends_with("fault ''"), text);
+  return std::atoi(text.c_str() + at + std::string_view("kernels ").size());
+}
+
+/// As the compiler makes a step ready for libtorch.
+Graph fused(const Graph& graph) {
+  const Target& goal = target("libtorch");
+  return fuse(recompute(graph, goal), goal);
+}
+
+bool is_of(const OpCase& c, std::initializer_list<std::string_view> ops) {
+  return std::ranges::any_of(
+      c.ops, [&](const OpSchema* op) { return std::ranges::find(ops, op->name) != ops.end(); });
+}
+
+/// What libtorch gets wrong of a case, forward and backward; "" when it does what reference does.
+std::string fault_of(const OpCase& c) {
+  const std::optional<Graph> gradient = gradient_graph(c);
+  const Graph graph = gradient ? *gradient : forward_graph(c);
+  const Tensors inputs = make_inputs(c, graph);
+  const Tensors want =
+      guarded_run(load_backend("reference"), graph, guarded_plan(graph), inputs).results;
+  const Graph goal = fused(graph);
+  const GuardedRun run = guarded_run(load_backend("libtorch"), goal, guarded_plan(goal), inputs);
+  for (const std::string& fault : run.faults) return c.name + ": " + fault;
+  for (const auto& [name, got] : run.results)
+    if (const std::string how = difference(want.at(name), got, std::max(c.tolerance, 5e-5));
+        !how.empty())
+      return c.name + ": " + name + ": " + how;
+  return "";
+}
+
+Outcome train(const CompiledPipeline& compiled, const std::string& backend, int steps) {
+  RandomTraining training(load_backend(backend), 0.01f);
+  training.run(compiled.train.step.graph, compiled.train.step.plan, steps, "step ");
+  if (compiled.test)
+    training.run(compiled.test->step.graph, compiled.test->step.plan, 1, "evaluation ");
+  return training.outcome();
+}
+
+}  // namespace
+
+TEST_CASE(
+    "cases of normalisation, loss and update run by own kernels and are what reference says") {
+  if (skipped()) return;
+  int chains = 0, losses = 0, with_kernels = 0;
+  for (const OpCase& c : read_op_cases(EXPGRAPH_SOURCE_DIR "/tests/ops")) {
+    const bool chain = c.ops.size() > 1;
+    const bool loss = is_of(c, {"cross_entropy", "correct"});
+    if (!chain && !loss && !is_of(c, {"batch_norm", "max_pool", "sgd_update"})) continue;
+    const int before = kEmulated ? own_kernels() : 0;
+    const std::string fault = fault_of(c);
+    CHECK_MESSAGE(fault == "", fault);
+    chains += chain;
+    losses += loss;
+    if (kEmulated) with_kernels += own_kernels() > before;
+  }
+  CHECK(chains >= 20);
+  CHECK(losses >= 10);
+  if (kEmulated) CHECK(with_kernels >= 25);
+}
+
+TEST_CASE("every pipeline of the tree trains as on reference, in fp32 and in 16 bits") {
+  if (skipped()) return;
+  struct Way {
+    std::string precision;
+    int steps;
+    double tolerance;
+  };
+  // Rounding to 16 bits grows with every step of nets as small as these.
+  const Way ways[] = {{"fp32", 3, 1e-3}, {"fp16", 1, 0.05}, {"bf16", 1, 0.1}};
+  int seen = 0;
+  for (const auto& entry : fs::directory_iterator(EXPGRAPH_SOURCE_DIR "/graphs/pipelines")) {
+    for (const auto& [precision, steps, tolerance] : ways) {
+      const CompiledPipeline compiled = compile_narrow(entry.path(), "libtorch", precision);
+      const int before = kEmulated ? own_kernels() : 0;
+      const std::string how =
+          first_difference(train(compiled, "reference", steps), train(compiled, "libtorch", steps),
+                           tolerance, tolerance);
+      CHECK_MESSAGE(how == "", entry.path().filename().string(), " in ", precision, ": ", how);
+      if (kEmulated) CHECK(own_kernels() >= before + 15);
+      ++seen;
+    }
+  }
+  CHECK(seen >= 9);
+}
+
+TEST_CASE("equal steps give equal bits") {
+  if (skipped()) return;
+  const CompiledPipeline compiled =
+      compile_narrow(EXPGRAPH_SOURCE_DIR "/graphs/pipelines/davidnet.yaml", "libtorch", "fp16");
+  CHECK(first_difference(train(compiled, "libtorch", 2), train(compiled, "libtorch", 2), 0) == "");
+}
