@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 
+#include "core/host_store.h"
 #include "core/support/suggest.h"
 
 namespace expgraph {
@@ -49,6 +50,11 @@ const Backend& open_module(const std::string& name) {
 }
 
 }  // namespace
+
+Buffer Backend::make_buffer(const TensorType& type) const {
+  const auto memory = std::make_shared<AlignedBuffer>(type.bytes());
+  return {memory, {type, memory->data()}};
+}
 
 const Backend& load_backend(const std::string& name) {
   static std::mutex mutex;

@@ -17,6 +17,7 @@ namespace expgraph {
 struct TensorView {
   TensorType type;
   void* data = nullptr;
+  bool on_device = false;  ///< of Backend::make_buffer, where the host may not reach it
   template <typename T>
   T* as() const {
     return static_cast<T*>(data);
@@ -39,6 +40,13 @@ class StateStore {
 
 struct Binding {
   std::string name;  ///< of an input or choice leaf, or of a result
+  TensorView tensor;
+  bool constant = false;  ///< of an input: the same bytes in every run over a store
+};
+
+/// A tensor with its memory.
+struct Buffer {
+  std::shared_ptr<void> memory;
   TensorView tensor;
 };
 
@@ -74,6 +82,8 @@ class Backend {
   virtual std::string describe() const = 0;  ///< library versions, instruction set, threads
   virtual bool supports(const OpSchema& op) const = 0;
   virtual std::unique_ptr<StateStore> make_store() const = 0;
+  /// For a result of one program of this backend that is an input of another: where they run.
+  virtual Buffer make_buffer(const TensorType& type) const;
   virtual std::unique_ptr<Executable> compile(const Graph& graph, const MemoryPlan& plan,
                                               const CompileOptions& options) const = 0;
 };

@@ -6,12 +6,15 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "core/passes/passes.h"
+#include "core/verify_backends.h"
 #include "tests/support/guarded_run.h"
 #include "tests/support/kernel_runs.h"
 #include "tests/support/narrow_pipeline.h"
+#include "tests/support/tiny_pipeline.h"
 #include "tests/support/training.h"
 
 using namespace expgraph;
@@ -110,22 +113,58 @@ TEST_CASE("every pipeline of the tree trains as on reference, in fp32 and in 16 
     int steps;
     double tolerance;
   };
-  // Rounding to 16 bits grows with every step of nets as small as these.
-  const Way ways[] = {{"fp32", 3, 1e-3}, {"fp16", 1, 0.05}, {"bf16", 1, 0.1}};
+  // In 16 bits the last bit of a start weight moves the gradients of nets as small as these by
+  // more.
+  const Way ways[] = {{"fp32", 3, 1e-3}, {"fp16", 1, 0.2}, {"bf16", 1, 0.3}};
   int seen = 0;
   for (const auto& entry : fs::directory_iterator(EXPGRAPH_SOURCE_DIR "/graphs/pipelines")) {
     for (const auto& [precision, steps, tolerance] : ways) {
       const CompiledPipeline compiled = compile_narrow(entry.path(), "libtorch", precision);
       const int before = kEmulated ? own_kernels() : 0;
-      const std::string how =
-          first_difference(train(compiled, "reference", steps), train(compiled, "libtorch", steps),
-                           tolerance, tolerance);
-      CHECK_MESSAGE(how == "", entry.path().filename().string(), " in ", precision, ": ", how);
+      const Outcome want = train(compiled, "reference", steps);
+      const Outcome got = train(compiled, "libtorch", steps);
+      const std::string where = entry.path().filename().string() + " in " + precision;
+      const std::string how = first_difference(want, got, tolerance, tolerance);
+      CHECK_MESSAGE(how == "", where, ": ", how);
+      CHECK_MESSAGE(std::abs(loss_of(got) / loss_of(want) - 1) < tolerance / 30, where);
       if (kEmulated) CHECK(own_kernels() >= before + 15);
       ++seen;
     }
   }
   CHECK(seen >= 9);
+}
+
+TEST_CASE("a constant input is copied to the device once, any other in every run") {
+  if (skipped()) return;
+  Graph graph;
+  const ValueId x = graph.add_input("x", {DType::f32, {3}});
+  const ValueId y = graph.add_input("y", {DType::f32, {3}});
+  graph.add_result("sum", graph.add("add", {x, y}, {}, "add"));
+  const Backend& backend = load_backend("libtorch");
+  const auto program = backend.compile(graph, plan_memory(graph, target("libtorch")), {});
+  const auto store = backend.make_store();
+  Tensor constant({DType::f32, {3}}), other({DType::f32, {3}}), sum({DType::f32, {3}});
+  const auto run = [&](double value) {
+    for (int64_t i = 0; i < 3; ++i) constant.set(i, value);
+    for (int64_t i = 0; i < 3; ++i) other.set(i, 10 * value);
+    const std::vector<Binding> inputs{{"x", constant.view(), true}, {"y", other.view()}};
+    const std::vector<Binding> results{{"sum", sum.view()}};
+    program->run(inputs, results, *store);
+    return sum.at(2);
+  };
+  CHECK(run(1) == 11);
+  CHECK(run(2) == 21);
+  CHECK(run(3) == 31);
+}
+
+TEST_CASE("samples that stay on the device and batches that are made there train as on reference") {
+  if (skipped()) return;
+  OpenDatasets datasets({.cache = (fs::temp_directory_path() / "expgraph_cuda_test").string()});
+  const BackendDifferences found =
+      verify_backends(tiny_spec("batch: 8, test_batch: 8"), load_backend("reference"),
+                      load_backend("libtorch"), datasets, {.steps = 8});
+  CHECK(found.losses.size() == 8);
+  for (const Difference& loss : found.losses) CHECK_MESSAGE(loss.relative <= 1e-4, loss.name);
 }
 
 TEST_CASE("equal steps give equal bits") {

@@ -262,6 +262,7 @@ const std::vector<std::string> kBeyondTests{
     "a metric is NaN or Inf at epoch {}, step {} of {}",
     "NVIDIA's driver has no '{}': update it",
     "the GPU cannot be used, {}: EXPGRAPH_DEVICE=cpu runs on the CPU",
+    "'{}' has run out of memory on {}: make the batch smaller",
     "a metric of the test is NaN or Inf after epoch {}",
 };
 

@@ -69,7 +69,7 @@ inline at::ScalarType scalar_type(DType dtype) {
   check_failed("an element type", __FILE__, __LINE__);
 }
 
-/// A dense tensor over host memory that is not owned.
-at::Tensor host_tensor(const TensorView& view);
+/// A dense tensor over memory that is not owned.
+at::Tensor tensor_over(const TensorView& view);
 
 }  // namespace expgraph::libtorch

@@ -6,8 +6,10 @@
 
 namespace expgraph::libtorch {
 
-at::Tensor host_tensor(const TensorView& view) {
-  return at::from_blob(view.data, view.type.shape, at::dtype(scalar_type(view.type.dtype)));
+at::Tensor tensor_over(const TensorView& view) {
+  const auto options = at::dtype(scalar_type(view.type.dtype));
+  return at::from_blob(view.data, view.type.shape,
+                       view.on_device ? options.device(device().at) : options);
 }
 
 namespace {
@@ -26,6 +28,13 @@ class TorchBackend final : public Backend {
   bool supports(const OpSchema& op) const override { return find_maker(op.name) != nullptr; }
   std::unique_ptr<StateStore> make_store() const override {
     return std::make_unique<TorchStore>(device().at);
+  }
+  Buffer make_buffer(const TensorType& type) const override {
+    if (device().cuda == nullptr) return Backend::make_buffer(type);
+    const c10::InferenceMode guard;
+    const auto memory = std::make_shared<at::Tensor>(
+        at::empty(type.shape, at::dtype(scalar_type(type.dtype)).device(device().at)));
+    return {memory, {type, memory->data_ptr(), true}};
   }
   std::unique_ptr<Executable> compile(const Graph& graph, const MemoryPlan& plan,
                                       const CompileOptions& options) const override {

@@ -10,12 +10,15 @@
 
 namespace expgraph::libtorch {
 
-/// Runs the kernels of one program, again and again.
+/// Runs the kernels of one program, again and again, beside those of other programs.
 class Launcher {
  public:
   virtual ~Launcher() = default;
-  /// Does what `work` does. Tensors that it reads and writes lie where they lay at the last call
-  /// unless `moved`; work neither waits for the device nor copies from it.
+  /// Calls `work`, all of whose launches and copies go to the program's own stream, after what was
+  /// launched by the caller.
+  virtual void on_own_stream(const std::function<void()>& work) = 0;
+  /// Within on_own_stream: does what `work` does. Tensors that it reads and writes lie where they
+  /// lay at the last call unless `moved`; work neither waits for the device nor copies from it.
   virtual void run(const std::function<void()>& work, bool moved) = 0;
 };
 
@@ -27,7 +30,7 @@ class CudaPart {
   /// A kernel that is better than ATen's for this node; nothing when there is none.
   virtual std::optional<Kernel> make_kernel(const MakerContext& context) const = 0;
   virtual std::unique_ptr<Launcher> make_launcher() const = 0;
-  virtual void synchronise() const = 0;  ///< waits for all that was launched
+  virtual void synchronise() const = 0;  ///< waits for all that was launched on this stream
 };
 
 }  // namespace expgraph::libtorch

@@ -13,13 +13,16 @@ namespace {
 size_t at(ValueId value) { return static_cast<size_t>(value.index); }
 
 void check_memory(const Graph& graph, const MemoryPlan& plan, const Device& device) {
+  int64_t needed = plan.arena_bytes;
+  if (device.cuda != nullptr)  // where inputs have memory of their own
+    for (const Leaf& leaf : graph.leaves())
+      if (leaf.kind != LeafKind::state) needed += graph.type(leaf.value).bytes();
   const int64_t free = free_bytes(device);
-  if (plan.arena_bytes <= free) return;
+  if (needed <= free) return;
   constexpr double kGiB = 1 << 30;
   throw Error(
       fmt::format("'{}' needs {:.1f} GiB on {}, {:.1f} GiB are free: make the batch smaller",
-                  graph.name(), double(plan.arena_bytes) / kGiB, device.at.str(),
-                  double(free) / kGiB),
+                  graph.name(), double(needed) / kGiB, device.at.str(), double(free) / kGiB),
       {}, ExitCode::environment);
 }
 
@@ -117,24 +120,38 @@ void TorchExecutable::bind(std::span<const Binding> inputs, TorchStore& store) {
     const auto found = std::ranges::find(inputs, leaf.name, &Binding::name);
     if (found == inputs.end()) throw std::logic_error("nothing is bound to '" + leaf.name + "'");
     EXPGRAPH_CHECK(found->tensor.type == graph_.type(leaf.value));
-    const at::Tensor host = host_tensor(found->tensor);
+    const at::Tensor given = tensor_over(found->tensor);
     if (device_.cuda == nullptr) {
-      slot(leaf.value) = host;
-      continue;
+      slot(leaf.value) = given;
+    } else if (found->constant) {
+      slot(leaf.value) = store.resident(found->tensor);
+    } else {
+      if (!slot(leaf.value).defined())
+        slot(leaf.value) = at::empty(given.sizes(), given.options().device(device_.at));
+      slot(leaf.value).copy_(given);
     }
-    if (!slot(leaf.value).defined())
-      slot(leaf.value) = at::empty(host.sizes(), host.options().device(device_.at));
-    slot(leaf.value).copy_(host);
   }
 }
 
 void TorchExecutable::run(std::span<const Binding> inputs, std::span<const Binding> results,
                           StateStore& store) {
-  const c10::InferenceMode guard;
-  if (at::get_num_threads() != threads_) at::set_num_threads(threads_);
   auto* states = dynamic_cast<TorchStore*>(&store);
   EXPGRAPH_CHECK(states != nullptr);
-  bind(inputs, *states);
+  const auto work = [&] { run_bound(inputs, results, *states); };
+  try {
+    launcher_ != nullptr ? launcher_->on_own_stream(work) : work();
+  } catch (const c10::OutOfMemoryError&) {
+    throw Error(fmt::format("'{}' has run out of memory on {}: make the batch smaller",
+                            graph_.name(), device_.at.str()),
+                {}, ExitCode::environment);
+  }
+}
+
+void TorchExecutable::run_bound(std::span<const Binding> inputs, std::span<const Binding> results,
+                                TorchStore& store) {
+  const c10::InferenceMode guard;
+  if (at::get_num_threads() != threads_) at::set_num_threads(threads_);
+  bind(inputs, store);
   times_.clear();
   first_non_finite_.reset();
   if (launcher_ != nullptr) {
@@ -151,7 +168,7 @@ void TorchExecutable::run(std::span<const Binding> inputs, std::span<const Bindi
     if (found == graph_.results().end())
       throw std::logic_error("the program has no result '" + result.name + "'");
     EXPGRAPH_CHECK(result.tensor.type == graph_.type(found->value));
-    host_tensor(result.tensor)
+    tensor_over(result.tensor)
         .copy_(results_[static_cast<size_t>(found - graph_.results().begin())]);
   }
   if (device_.cuda != nullptr) device_.cuda->synchronise();

@@ -42,6 +42,8 @@ class TorchExecutable final : public Executable {
   void add_step(const Group& group, const Uses& uses);
   void make_flat(Step& step);
   void plan_releases(const Uses& uses);
+  void run_bound(std::span<const Binding> inputs, std::span<const Binding> results,
+                 TorchStore& store);
   void bind(std::span<const Binding> inputs, TorchStore& store);
   void run_all();
   void run_step(Step& step);

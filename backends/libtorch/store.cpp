@@ -66,13 +66,20 @@ std::vector<std::string> TorchStore::names() const {
 void TorchStore::read(const std::string& name, const TensorView& to) const {
   const c10::InferenceMode guard;
   EXPGRAPH_CHECK(state(name).type == to.type);
-  host_tensor(to).copy_(state(name).tensor);
+  tensor_over(to).copy_(state(name).tensor);
 }
 
 void TorchStore::write(const std::string& name, const TensorView& from) {
   const c10::InferenceMode guard;
   EXPGRAPH_CHECK(state(name).type == from.type);
-  state(name).tensor.copy_(host_tensor(from));
+  state(name).tensor.copy_(tensor_over(from));
+}
+
+at::Tensor TorchStore::resident(const TensorView& view) {
+  const auto [found, is_new] = residents_.try_emplace(view.data);
+  if (is_new) found->second = tensor_over(view).to(device_, /*non_blocking=*/false, /*copy=*/true);
+  EXPGRAPH_CHECK(found->second.sizes() == at::IntArrayRef(view.type.shape));
+  return found->second;
 }
 
 at::Tensor TorchStore::flat(const std::vector<std::string>& names) {

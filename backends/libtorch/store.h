@@ -38,6 +38,8 @@ class TorchStore final : public StateStore {
   /// The states end to end, in this order; moves them there unless they lie so already. They are
   /// of one element type.
   at::Tensor flat(const std::vector<std::string>& names);
+  /// A copy of the host's bytes on the device, made once: they stay as they are.
+  at::Tensor resident(const TensorView& view);
 
  private:
   struct State {
@@ -49,6 +51,7 @@ class TorchStore final : public StateStore {
   at::Device device_;
   std::map<std::string, State> states_;
   std::map<std::vector<std::string>, at::Tensor> flats_;
+  std::map<const void*, at::Tensor> residents_;
 };
 
 }  // namespace expgraph::libtorch

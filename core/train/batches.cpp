@@ -45,14 +45,15 @@ struct Batches::Feed {
 
 /// Memory of one batch; a smaller one uses its beginning.
 struct Batches::Slot {
-  AlignedBuffer index, images, label;
+  AlignedBuffer index;
+  Buffer images, label;  // made by the feed and read by the step
   std::map<std::string, AlignedBuffer> choices;
   Batch batch;
 
-  explicit Slot(const Feed& feed)
+  Slot(const Feed& feed, const Backend& backend)
       : index(feed.batch * size_of(DType::i32)),
-        images(result_type(feed.graph, "images").bytes()),
-        label(result_type(feed.graph, "label").bytes()) {
+        images(backend.make_buffer(result_type(feed.graph, "images"))),
+        label(backend.make_buffer(result_type(feed.graph, "label"))) {
     for (const Graph* graph : {&feed.graph, &feed.step}) {
       for (const Leaf& leaf : graph->leaves()) {
         if (leaf.kind != LeafKind::choice) continue;
@@ -137,7 +138,7 @@ void Batches::start(int64_t epoch, int64_t steps) {
   draw(full_->graph, epoch);
   draw(full_->step, epoch);
   prefetcher_ = std::make_unique<Prefetcher<Slot>>(
-      steps, [this] { return Slot(*full_); },
+      steps, [this] { return Slot(*full_, source_.backend); },
       [this](int64_t step, Slot& slot) { fill(step, slot); });
 }
 
@@ -164,17 +165,18 @@ void Batches::fill(int64_t step, Slot& slot) {
     if (leaf.kind == LeafKind::choice) {
       inputs.push_back(slot.take(feed.graph, leaf, choices_.at(leaf.name), index));
     } else if (leaf.name == "samples") {
-      inputs.push_back({leaf.name, samples_});
+      inputs.push_back({leaf.name, samples_, true});
     } else if (leaf.name == "labels") {
-      inputs.push_back({leaf.name, {type, const_cast<int32_t*>(source_.data->labels.data())}});
+      inputs.push_back(
+          {leaf.name, {type, const_cast<int32_t*>(source_.data->labels.data())}, true});
     } else {
       EXPGRAPH_CHECK(leaf.name == "index");
       inputs.push_back({leaf.name, {type, slot.index.data()}});
     }
   }
-  slot.batch = {.size = feed.batch,
-                .images = {result_type(feed.graph, "images"), slot.images.data()},
-                .label = {result_type(feed.graph, "label"), slot.label.data()}};
+  slot.batch = {.size = feed.batch, .images = slot.images.tensor, .label = slot.label.tensor};
+  slot.batch.images.type = result_type(feed.graph, "images");
+  slot.batch.label.type = result_type(feed.graph, "label");
   for (const Leaf& leaf : feed.step.leaves()) {
     if (leaf.kind != LeafKind::choice) continue;
     slot.batch.choices.push_back(slot.take(feed.step, leaf, choices_.at(leaf.name), index));

@@ -16,7 +16,8 @@
 
 namespace expgraph {
 
-/// What the step reads, in memory that is good until the next batch is asked for.
+/// What the step reads, in memory that is good until the next batch is asked for; images and labels
+/// lie where the backend's programs run.
 struct Batch {
   int64_t size = 0;
   TensorView images;

@@ -3,6 +3,8 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
+#include <mutex>
+
 #include "backends/libtorch/cuda/part.h"
 
 namespace expgraph::libtorch {
@@ -32,29 +34,29 @@ class GraphLauncher final : public Launcher {
  public:
   GraphLauncher() : stream_(c10::cuda::getStreamFromPool()) {}
 
+  void on_own_stream(const std::function<void()>& work) override {
+    event_.order(c10::cuda::getCurrentCUDAStream(), stream_);
+    const c10::cuda::CUDAStreamGuard guard(stream_);  // the default stream cannot be captured
+    work();
+  }
+
   void run(const std::function<void()>& work, bool moved) override {
-    const c10::cuda::CUDAStream caller = c10::cuda::getCurrentCUDAStream();
-    event_.order(caller, stream_);
-    {
-      const c10::cuda::CUDAStreamGuard guard(stream_);  // the default stream cannot be captured
-      if (moved) {
-        graph_.reset();
-        runs_ = 0;
-      }
-      if (runs_++ < kWarmUp) {
-        work();
-      } else {
-        if (graph_ == nullptr) capture(work);
-        graph_->replay();
-      }
+    if (moved) {
+      graph_.reset();
+      runs_ = 0;
     }
-    event_.order(stream_, caller);
+    if (runs_++ < kWarmUp) return work();
+    if (graph_ == nullptr) capture(work);
+    graph_->replay();
   }
 
  private:
   void capture(const std::function<void()>& work) {
+    // Batches are made on another thread meanwhile: what that launches is its own affair, and what
+    // it captures waits.
+    static std::mutex one_at_a_time;
+    const std::lock_guard lock(one_at_a_time);
     auto graph = std::make_unique<at::cuda::CUDAGraph>();
-    // Batches are made on another thread meanwhile: what that launches is its own affair.
     graph->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
     work();
     graph->capture_end();

@@ -14,6 +14,7 @@ namespace {
 
 class HostLauncher final : public Launcher {
  public:
+  void on_own_stream(const std::function<void()>& work) override { work(); }
   void run(const std::function<void()>& work, bool) override { work(); }
 };
 
