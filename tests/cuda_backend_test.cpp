@@ -84,6 +84,13 @@ Outcome train(const CompiledPipeline& compiled, const std::string& backend, int 
   return training.outcome();
 }
 
+/// Of the first step.
+double loss_of(const Outcome& outcome) {
+  for (const auto& [name, tensor] : outcome)
+    if (name.starts_with("step 0 ") && name.ends_with("loss")) return tensor.at(0);
+  throw std::logic_error("no loss");
+}
+
 }  // namespace
 
 TEST_CASE(
