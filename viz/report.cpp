@@ -24,6 +24,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kFileLimit = int64_t{16} << 20;
+constexpr size_t kMostSettings = 5;  // columns before the figures
 
 /// "sha256-..." of a style or script, as a Content-Security-Policy names it.
 std::string policy_hash(std::string_view text) {
@@ -51,11 +52,11 @@ std::string address(const std::string& path) {
   return out;
 }
 
-/// Names and values of a run's environment.json; `identity.x` for what it nests.
+/// Names and values of a run's environment.json that tell where it was run.
 std::vector<std::pair<std::string, std::string>> facts_of(const nlohmann::ordered_json& json) {
   std::vector<std::pair<std::string, std::string>> out;
   for (const auto& [name, value] : json.items()) {
-    if (value.is_object()) continue;
+    if (value.is_object() || name == "training") continue;
     out.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
   }
   return out;
@@ -128,7 +129,7 @@ class Page {
     put("<section id=\"results\">\n<h2>Results</h2>\n<div class=\"wide\"><table "
         "class=\"results\">\n"
         "<thead><tr>");
-    const std::vector<Column> columns = make_columns(table_);
+    const std::vector<Column> columns = ordered_columns();
     for (const Column& column : columns) {
       std::string head;
       for (const std::string& word : column.words) head += (head.empty() ? "" : "\n") + word;
@@ -146,6 +147,18 @@ class Page {
       put("<p class=\"quiet\">{}</p>\n", safe(sentence));
     }
     put("</section>\n");
+  }
+
+  /// The variant, what differs, the figures; what differs comes last when it would push the figures
+  /// out of sight.
+  std::vector<Column> ordered_columns() const {
+    std::vector<Column> columns = make_columns(table_);
+    const size_t settings = table_.settings.size();
+    if (settings > kMostSettings) {
+      const auto first = columns.begin() + 1;
+      std::rotate(first, first + static_cast<std::ptrdiff_t>(settings), columns.end());
+    }
+    return columns;
   }
 
   /// Line breaks stay.
