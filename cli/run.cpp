@@ -124,7 +124,6 @@ void print_result(const StudyOutcome& outcome, const Arguments& arguments, Strea
 
 ExitCode run(const Arguments& arguments, Streams& streams) {
   const Study study = read_study(arguments.study);
-  load_backend(arguments.backend).make_store();  // a device that cannot be used ends it here
   StudyOutcome outcome;
   {
     Progress progress(streams.err, {.terminal = streams.err_terminal, .columns = streams.width});

@@ -80,6 +80,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string name() const = 0;
   virtual std::string describe() const = 0;  ///< library versions, instruction set, threads
+  /// "cpu", or the model of the device that it runs on; Error (environment) when it cannot be used.
+  virtual std::string device() const { return "cpu"; }
   virtual bool supports(const OpSchema& op) const = 0;
   virtual std::unique_ptr<StateStore> make_store() const = 0;
   /// For a result of one program of this backend that is an input of another: where they run.

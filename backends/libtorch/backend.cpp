@@ -9,7 +9,7 @@ namespace expgraph::libtorch {
 at::Tensor tensor_over(const TensorView& view) {
   const auto options = at::dtype(scalar_type(view.type.dtype));
   return at::from_blob(view.data, view.type.shape,
-                       view.on_device ? options.device(device().at) : options);
+                       view.on_device ? options.device(libtorch::device().at) : options);
 }
 
 namespace {
@@ -18,27 +18,31 @@ class TorchBackend final : public Backend {
  public:
   std::string name() const override { return "libtorch"; }
   std::string describe() const override {
-    const Device& where = device();
+    const Device& where = libtorch::device();
     if (where.cuda != nullptr)
       return fmt::format("LibTorch {} on {}, {}", TORCH_VERSION, where.gpu.describe(),
                          where.cuda->describe());
     return fmt::format("LibTorch {}, on the CPU, {}, {} threads", TORCH_VERSION,
                        at::get_cpu_capability(), at::intraop_default_num_threads());
   }
+  std::string device() const override {
+    const Device& where = libtorch::device();
+    return where.cuda == nullptr ? "cpu" : where.gpu.name;
+  }
   bool supports(const OpSchema& op) const override { return find_maker(op.name) != nullptr; }
   std::unique_ptr<StateStore> make_store() const override {
-    return std::make_unique<TorchStore>(device().at);
+    return std::make_unique<TorchStore>(libtorch::device().at);
   }
   Buffer make_buffer(const TensorType& type) const override {
-    if (device().cuda == nullptr) return Backend::make_buffer(type);
+    if (libtorch::device().cuda == nullptr) return Backend::make_buffer(type);
     const c10::InferenceMode guard;
     const auto memory = std::make_shared<at::Tensor>(
-        at::empty(type.shape, at::dtype(scalar_type(type.dtype)).device(device().at)));
+        at::empty(type.shape, at::dtype(scalar_type(type.dtype)).device(libtorch::device().at)));
     return {memory, {type, memory->data_ptr(), true}};
   }
   std::unique_ptr<Executable> compile(const Graph& graph, const MemoryPlan& plan,
                                       const CompileOptions& options) const override {
-    return std::make_unique<TorchExecutable>(graph, plan, options, device());
+    return std::make_unique<TorchExecutable>(graph, plan, options, libtorch::device());
   }
 };
 

@@ -54,6 +54,7 @@ class StudyRun {
                                      : std::max(1, default_threads() / options.jobs)),
         folder_(study_folder(options.runs, study.name)),
         backend_(load_backend(options.backend)),
+        on_device_(backend_.device() == "cpu" ? "" : " on " + backend_.device()),
         datasets_(options.data),
         index_(fs, options.runs),
         prepared_samples_(machine_memory() / 4) {
@@ -146,7 +147,7 @@ class StudyRun {
             .data = own.data,
             .test_data = own.test_data,
             .seed = task.seed,
-            .backend = options_.backend,
+            .backend = options_.backend + on_device_,
             .precision = prepared_[task.variant].precision,
             .code = code_version(options_.backend),
             .threads = threads_};
@@ -181,7 +182,7 @@ class StudyRun {
     if (options_.stop != nullptr && *options_.stop) {
       throw Error("interrupted", {}, ExitCode::interrupted);
     }
-    SeedResult result{.seed = task.seed, .machine = machine_name()};
+    SeedResult result{.seed = task.seed, .machine = machine_name() + on_device_};
     try {
       finish(task, result);
     } catch (const Error& error) {
@@ -472,6 +473,7 @@ class StudyRun {
   int threads_;
   std::filesystem::path folder_;
   const Backend& backend_;
+  std::string on_device_;  ///< "" on the CPU, else " on NAME": another device is another run
   OpenDatasets datasets_;
   RunIndex index_;
   PreparedSamples prepared_samples_;
