@@ -3,11 +3,13 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <exception>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "core/compile.h"
 #include "core/data/dataset.h"
+#include "core/data/parallel.h"
 #include "core/program_cache.h"
 #include "core/study/calibration.h"
 #include "core/study/study_plan.h"
@@ -81,43 +83,93 @@ Json json_of(const Variant& variant, const CompiledPipeline& compiled) {
           {"why_not_cached", side.why_not_cached}};
 }
 
+/// What is told of a variant.
+struct Planned {
+  VariantIdentity identity;
+  Json json;
+  std::vector<std::string> cells;
+  std::string data;
+  std::exception_ptr failure;
+};
+
+class Planner {
+ public:
+  Planner(const Study& study, const Arguments& arguments) : study_(study), arguments_(arguments) {
+    if (arguments.time) calibration_ = read_calibration(system_fs(), arguments.backend, 0);
+  }
+
+  const std::optional<Calibration>& calibration() const { return calibration_; }
+
+  /// Of all variants, made by all cores; the first in the study that is wrong is the Error.
+  std::vector<Planned> plan_all() {
+    constexpr int64_t kChunk = 8;
+    std::vector<Planned> out(study_.variants.size());
+    parallel_for(static_cast<int64_t>(out.size()), kChunk, 0, [&](int64_t begin, int64_t end) {
+      for (auto k = static_cast<size_t>(begin); k < static_cast<size_t>(end); ++k) {
+        try {
+          out[k] = plan_one(study_.variants[k]);
+        } catch (...) {
+          out[k].failure = std::current_exception();
+        }
+      }
+    });
+    for (const Planned& planned : out) {
+      if (planned.failure) std::rethrow_exception(planned.failure);
+    }
+    return out;
+  }
+
+ private:
+  Planned plan_one(const Variant& variant) {
+    std::vector<std::string> sets;
+    const CompiledPipeline compiled = in_variant(study_, variant, [&](const FlatSpec& spec) {
+      return compile_planned(spec, arguments_.backend, cache_, sets);
+    });
+    Planned out{.identity = {.program = identify(compiled),
+                             .data = sets.front(),
+                             .test_data = sets.size() > 1 ? sets.back() : ""},
+                .json = json_of(variant, compiled),
+                .cells = {variant.name, fmt::format("{}", compiled.epochs),
+                          std::to_string(compiled.train.graphs.nominal_batch),
+                          std::to_string(compiled.steps), fmt::format("{}", compiled.parameters),
+                          si_text(double(compiled.macs)), bytes_text(compiled.peak_bytes),
+                          bytes_text(compiled.data_bytes)},
+                .data = data_text(compiled.train.graphs),
+                .failure = nullptr};
+    if (calibration_) {
+      const double seconds = predicted_seconds(compiled, calibration_->model);
+      out.cells.push_back(duration_text(seconds));
+      out.json["predicted_seconds"] = seconds;
+    }
+    return out;
+  }
+
+  const Study& study_;
+  const Arguments& arguments_;
+  ProgramCache cache_;
+  std::optional<Calibration> calibration_;
+};
+
 ExitCode plan(const Arguments& arguments, Streams& streams) {
   const Study study = read_study(arguments.study);
+  Planner planner(study, arguments);
   Json variants = Json::array();
   std::vector<std::vector<std::string>> rows{
       {"variant", "epochs", "batch", "steps", "parameters", "MACs", "memory", "data"}};
-  std::vector<std::pair<std::string, std::vector<std::string>>> data;  // text, variants
-  std::vector<VariantIdentity> identities;
-  ProgramCache cache;
-  std::optional<Calibration> calibration;
-  if (arguments.time) calibration = read_calibration(system_fs(), arguments.backend, 0);
   std::vector<bool> right = {false, true, true, true, true, true, true, true};
-  if (calibration) {
+  if (planner.calibration()) {
     rows.front().emplace_back("time");
     right.push_back(true);
   }
-  for (const Variant& variant : study.variants) {
-    std::vector<std::string> sets;
-    const CompiledPipeline compiled = in_variant(study, variant, [&](const FlatSpec& spec) {
-      return compile_planned(spec, arguments.backend, cache, sets);
-    });
-    identities.push_back({.program = identify(compiled),
-                          .data = sets.front(),
-                          .test_data = sets.size() > 1 ? sets.back() : ""});
-    variants.push_back(json_of(variant, compiled));
-    rows.push_back({variant.name, fmt::format("{}", compiled.epochs),
-                    std::to_string(compiled.train.graphs.nominal_batch),
-                    std::to_string(compiled.steps), fmt::format("{}", compiled.parameters),
-                    si_text(double(compiled.macs)), bytes_text(compiled.peak_bytes),
-                    bytes_text(compiled.data_bytes)});
-    if (calibration) {
-      const double seconds = predicted_seconds(compiled, calibration->model);
-      rows.back().push_back(duration_text(seconds));
-      variants.back()["predicted_seconds"] = seconds;
-    }
-    const std::string text = data_text(compiled.train.graphs);
-    if (data.empty() || data.back().first != text) data.push_back({text, {}});
-    data.back().second.push_back(variant.name);
+  std::vector<std::pair<std::string, std::vector<std::string>>> data;  // text, variants
+  std::vector<VariantIdentity> identities;
+  for (Planned& planned : planner.plan_all()) {
+    const std::string& name = planned.cells.front();
+    if (data.empty() || data.back().first != planned.data) data.push_back({planned.data, {}});
+    data.back().second.push_back(name);
+    identities.push_back(std::move(planned.identity));
+    variants.push_back(std::move(planned.json));
+    rows.push_back(std::move(planned.cells));
   }
   const std::vector<Sharing> sharing = find_sharing(identities);
   if (arguments.json) {
@@ -138,9 +190,9 @@ ExitCode plan(const Arguments& arguments, Streams& streams) {
              "\nMACs: of one image forward. memory: states, activations and inputs of a step on "
              "{}.\ndata: samples as they wait in memory.\n",
              arguments.backend);
-  if (calibration) {
+  if (planner.calibration()) {
     fmt::print(streams.out, "time: of training with its tests, predicted; {}.\n",
-               calibration_text(*calibration));
+               calibration_text(*planner.calibration()));
   }
   fmt::print(streams.out, "\n");
   for (const auto& [text, names] : data) {

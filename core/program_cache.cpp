@@ -51,8 +51,10 @@ std::string text_of(const TrainingSpec& training) {
 }  // namespace
 
 std::string ProgramCache::key(const Graph& graph, const TrainingSpec* training, DType compute) {
-  return fmt::format("{}{}\n{}", to_text(graph), to_string(compute),
-                     training == nullptr ? std::string() : text_of(*training));
+  std::string key = to_text(graph);
+  key += to_string(compute);
+  if (training != nullptr) key += "\n" + text_of(*training);
+  return key;
 }
 
 std::shared_ptr<const Program> ProgramCache::find(const std::string& key) const {

@@ -111,9 +111,12 @@ void append_graph(std::string& out, const Graph& graph, std::string_view word, i
 }  // namespace
 
 std::string to_text(const Graph& graph) {
+  constexpr size_t kLine = 160;
   std::string out;
+  out.reserve(kLine * (graph.nodes().size() + graph.leaves().size() + 1));
   append_graph(out, graph, "graph", 0);
-  return out + '\n';
+  out += '\n';
+  return out;
 }
 
 }  // namespace expgraph
