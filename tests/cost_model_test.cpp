@@ -130,6 +130,18 @@ TEST_CASE("of variants of one base the base is run first, then the shortest") {
   CHECK(informative_order(list, {0, 1, 2}, {9, 5, 1}) == std::vector<size_t>{1, 2, 0});
 }
 
+TEST_CASE("a step that two variants have is timed once for the fit and its error") {
+  const Study study =
+      tiny_study({{"large", "epochs: 1, batch: 32"}, {"small", "epochs: 1, batch: 8"}}, 1);
+  std::vector<std::string> told;
+  const Calibration made = calibrate(study.variants, load_backend("reference"),
+                                     {.threads = 1, .steps = 2, .step = [&](const TimedStep& step) {
+                                        told.push_back(step.name);
+                                      }});
+  CHECK(told == std::vector<std::string>{"large, batch 32", "large, batch 8"});
+  CHECK(made.error.steps == 2);
+}
+
 TEST_CASE("a budget leaves out what would not end in time") {
   const TestFolder cache;
   setenv("XDG_CACHE_HOME", cache.path.c_str(), 1);

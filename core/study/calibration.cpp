@@ -5,6 +5,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -36,6 +37,13 @@ TimedStep time_step(const Variant& variant, const Backend& backend, const Calibr
   return {.name = fmt::format("{}, batch {}", variant.name, result.batch),
           .nodes = result.nodes,
           .seconds = result.median_s};
+}
+
+/// Whether they are made of the same work: a net at a batch that another variant has, too.
+bool same(const TimedStep& a, const TimedStep& b) {
+  return std::ranges::equal(a.nodes, b.nodes, [](const TimedNode& x, const TimedNode& y) {
+    return x.name == y.name && x.cost.flops == y.cost.flops && x.cost.bytes == y.cost.bytes;
+  });
 }
 
 Json to_json(const Calibration& calibration) {
@@ -75,10 +83,13 @@ Calibration calibrate(const std::vector<Variant>& variants, const Backend& backe
                       const CalibrateOptions& options) {
   std::vector<TimedStep> steps;
   const auto add = [&](TimedStep step) {
+    if (std::ranges::any_of(steps, [&](const TimedStep& known) { return same(known, step); })) {
+      return;  // a step twice would make the error look smaller than it is
+    }
     if (options.step) options.step(step);
     steps.push_back(std::move(step));
   };
-  std::set<std::string> timed;  // a step twice would make the error look smaller than it is
+  std::set<std::string> timed;
   for (const Variant& variant : variants) {
     const CompiledPipeline compiled = compile_pipeline(variant.spec, {.backend = backend.name()});
     if (!timed.insert(program_identity(compiled.train.step)).second) continue;
