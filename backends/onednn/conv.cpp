@@ -150,7 +150,8 @@ ConvShape conv_shape(const MakerContext& context) {
 }
 
 Kernel conv_kernel(const ConvShape& shape, bool bias, int threads) {
-  if (winograd_suits(shape, threads)) return winograd_kernel(shape, bias, threads);
+  if (const std::optional<WinogradTile> tile = winograd_tile(shape))
+    return winograd_kernel(shape, *tile, bias, threads);
   switch (shape.direction) {
     case ConvDirection::forward:
       return forward_kernel(shape, bias);

@@ -35,16 +35,24 @@ struct Channels {
   HWY_INLINE V load(const float* from, int v = 0) const {
     from += v * lanes();
     if constexpr (kWhole) return hn::LoadU(f32, from);
+#if HWY_MEM_OPS_MIGHT_FAULT
     HWY_ALIGN float values[kMostLanes] = {};
     std::memcpy(values, from, count * sizeof(float));
     return hn::Load(f32, values);
+#else
+    return hn::MaskedLoad(hn::FirstN(f32, count), f32, from);
+#endif
   }
   HWY_INLINE void store(V value, float* to, int v = 0) const {
     to += v * lanes();
     if constexpr (kWhole) return hn::StoreU(value, f32, to);
+#if HWY_MEM_OPS_MIGHT_FAULT
     HWY_ALIGN float values[kMostLanes];
     hn::Store(value, f32, values);
     std::memcpy(to, values, count * sizeof(float));
+#else
+    hn::BlendedStore(value, hn::FirstN(f32, count), f32, to);
+#endif
   }
   HWY_INLINE V parameter(const float* per_channel, int v = 0) const {
     return load(per_channel + first, v);

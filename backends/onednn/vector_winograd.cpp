@@ -1,4 +1,6 @@
-// vector_winograd: the transforms of F(2x2, 3x3) over one tile.
+// vector_winograd: the transforms of F(2x2, 3x3) and F(4x4, 3x3) over one tile. Each is a transform
+// of columns, then of rows (Lavin and Gray, 2016); its matrices are those of Toom and Cook for the
+// points of the scheme.
 #include "backends/onednn/vector_winograd.h"
 
 #include "backends/onednn/vector_targets.h"
@@ -12,22 +14,150 @@ HWY_BEFORE_NAMESPACE();
 namespace expgraph::onednn {
 namespace HWY_NAMESPACE {
 
-template <int kSide, typename At, typename T>
-HWY_INLINE V load_pixel(const At& at, const PatchOf<T>& patch, const float* corner,
-                        int64_t channels, int r, int c) {
-  if (!(patch.inside >> (r * kSide + c) & 1)) return hn::Zero(f32);
-  return at.load(corner + r * patch.row + c * channels);
+HWY_INLINE V times(float factor, V v) { return hn::Mul(hn::Set(f32, factor), v); }
+/// sum + factor * v
+HWY_INLINE V plus(V sum, float factor, V v) { return hn::MulAdd(hn::Set(f32, factor), v, sum); }
+
+/// The points 0, 1, -1 and infinity.
+struct F2 {
+  static constexpr int kOutputs = 2, kInputs = 4;
+
+  struct Input {  // B^T
+    static HWY_INLINE void run(const V* d, V* t) {
+      t[0] = hn::Sub(d[0], d[2]);
+      t[1] = hn::Add(d[1], d[2]);
+      t[2] = hn::Sub(d[2], d[1]);
+      t[3] = hn::Sub(d[1], d[3]);
+    }
+  };
+  struct Output {  // A^T
+    static HWY_INLINE void run(const V* m, V* y) {
+      y[0] = hn::Add(hn::Add(m[0], m[1]), m[2]);
+      y[1] = hn::Sub(hn::Sub(m[1], m[2]), m[3]);
+    }
+  };
+  struct Gradient {  // A
+    static HWY_INLINE void run(const V* e, V* t) {
+      t[0] = e[0];
+      t[1] = hn::Add(e[0], e[1]);
+      t[2] = hn::Sub(e[0], e[1]);
+      t[3] = hn::Neg(e[1]);
+    }
+  };
+  struct Weights {  // G
+    static HWY_INLINE void run(const V* g, V* u) {
+      const V even = times(0.5f, hn::Add(g[0], g[2])), odd = times(0.5f, g[1]);
+      u[0] = g[0];
+      u[1] = hn::Add(even, odd);
+      u[2] = hn::Sub(even, odd);
+      u[3] = g[2];
+    }
+  };
+  struct WeightsGradient {  // G^T
+    static HWY_INLINE void run(const V* u, V* g) {
+      const V even = times(0.5f, hn::Add(u[1], u[2]));
+      g[0] = hn::Add(u[0], even);
+      g[1] = times(0.5f, hn::Sub(u[1], u[2]));
+      g[2] = hn::Add(u[3], even);
+    }
+  };
+};
+
+/// The points 0, +-a, +-b and infinity. With a = 5/8 and b = 3/2 all entries of A and B are exact,
+/// and the error is half of what the usual 1 and 2 make: 2.5 times that of F2
+/// (docs/results/cpu.md).
+struct F4 {
+  static constexpr int kOutputs = 4, kInputs = 6;
+  static constexpr float a = 0.625f, b = 1.5f, aa = a * a, bb = b * b;
+  // What G divides by: the product of a point's differences from the others.
+  static constexpr float at_0 = 1 / (aa * bb), at_a = 1 / (2 * aa * (aa - bb)),
+                         at_b = 1 / (2 * bb * (bb - aa));
+
+  struct Input {
+    static HWY_INLINE void run(const V* d, V* t) {
+      const V even_a = plus(d[4], -bb, d[2]), odd_a = plus(d[3], -bb, d[1]);
+      const V even_b = plus(d[4], -aa, d[2]), odd_b = plus(d[3], -aa, d[1]);
+      t[0] = plus(even_b, -bb, plus(d[2], -aa, d[0]));
+      t[1] = plus(even_a, a, odd_a);
+      t[2] = plus(even_a, -a, odd_a);
+      t[3] = plus(even_b, b, odd_b);
+      t[4] = plus(even_b, -b, odd_b);
+      t[5] = plus(plus(d[5], -aa, d[3]), -bb, odd_b);
+    }
+  };
+  struct Output {
+    static HWY_INLINE void run(const V* m, V* y) {
+      const V even_a = hn::Add(m[1], m[2]), odd_a = hn::Sub(m[1], m[2]);
+      const V even_b = hn::Add(m[3], m[4]), odd_b = hn::Sub(m[3], m[4]);
+      y[0] = hn::Add(hn::Add(m[0], even_a), even_b);
+      y[1] = plus(times(a, odd_a), b, odd_b);
+      y[2] = plus(times(aa, even_a), bb, even_b);
+      y[3] = plus(plus(m[5], a * aa, odd_a), b * bb, odd_b);
+    }
+  };
+  struct Gradient {
+    static HWY_INLINE void run(const V* e, V* t) {
+      const V even_a = plus(e[0], aa, e[2]), odd_a = plus(e[1], aa, e[3]);
+      const V even_b = plus(e[0], bb, e[2]), odd_b = plus(e[1], bb, e[3]);
+      t[0] = e[0];
+      t[1] = plus(even_a, a, odd_a);
+      t[2] = plus(even_a, -a, odd_a);
+      t[3] = plus(even_b, b, odd_b);
+      t[4] = plus(even_b, -b, odd_b);
+      t[5] = e[3];
+    }
+  };
+  struct Weights {
+    static HWY_INLINE void run(const V* g, V* u) {
+      const V even_a = times(at_a, plus(g[0], aa, g[2])), odd_a = times(at_a * a, g[1]);
+      const V even_b = times(at_b, plus(g[0], bb, g[2])), odd_b = times(at_b * b, g[1]);
+      u[0] = times(at_0, g[0]);
+      u[1] = hn::Add(even_a, odd_a);
+      u[2] = hn::Sub(even_a, odd_a);
+      u[3] = hn::Add(even_b, odd_b);
+      u[4] = hn::Sub(even_b, odd_b);
+      u[5] = g[2];
+    }
+  };
+  struct WeightsGradient {
+    static HWY_INLINE void run(const V* u, V* g) {
+      const V even_a = times(at_a, hn::Add(u[1], u[2])), odd_a = hn::Sub(u[1], u[2]);
+      const V even_b = times(at_b, hn::Add(u[3], u[4])), odd_b = hn::Sub(u[3], u[4]);
+      g[0] = plus(hn::Add(even_a, even_b), at_0, u[0]);
+      g[1] = plus(times(at_a * a, odd_a), at_b * b, odd_b);
+      g[2] = plus(plus(u[5], aa, even_a), bb, even_b);
+    }
+  };
+};
+
+/// Transforms a square of kFrom x kFrom vectors into one of kTo x kTo: columns, then rows.
+template <typename Transform, int kFrom, int kTo, typename Load, typename Store>
+HWY_INLINE void transform_square(const Load& load, const Store& store) {
+  V columns[kFrom][kTo];
+#pragma GCC unroll 6
+  for (int c = 0; c < kFrom; ++c) {
+    V column[kFrom];
+#pragma GCC unroll 6
+    for (int r = 0; r < kFrom; ++r) column[r] = load(r, c);
+    Transform::run(column, columns[c]);
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < kTo; ++r) {
+    V row[kFrom], out[kTo];
+#pragma GCC unroll 6
+    for (int c = 0; c < kFrom; ++c) row[c] = columns[c][r];
+    Transform::run(row, out);
+#pragma GCC unroll 6
+    for (int c = 0; c < kTo; ++c) store(r, c, out[c]);
+  }
 }
 
-/// B^T over four values: d0 - d2, d1 + d2, d2 - d1, d1 - d3.
-HWY_INLINE void input_row(V d0, V d1, V d2, V d3, V& t0, V& t1, V& t2, V& t3) {
-  t0 = hn::Sub(d0, d2);
-  t1 = hn::Add(d1, d2);
-  t2 = hn::Sub(d2, d1);
-  t3 = hn::Sub(d1, d3);
-}
+template <int kSide>
+constexpr uint64_t kAllInside = (uint64_t{1} << (kSide * kSide)) - 1;
 
-struct Input {
+/// B^T d B of inputs, or A d A^T of a gradient.
+template <typename Transform, int kFrom, int kTo, bool kAll>
+struct Patch {
   const PatchOf<const float>& patch;
   int64_t channels;
   float* to;
@@ -36,70 +166,52 @@ struct Input {
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const float* corner = patch.corner + at.first;
-    V t00, t01, t02, t03, t10, t11, t12, t13, t20, t21, t22, t23, t30, t31, t32, t33;
-    const auto column = [&](int c, V& t0, V& t1, V& t2, V& t3) HWY_ATTR {
-      input_row(load_pixel<4>(at, patch, corner, channels, 0, c),
-                load_pixel<4>(at, patch, corner, channels, 1, c),
-                load_pixel<4>(at, patch, corner, channels, 2, c),
-                load_pixel<4>(at, patch, corner, channels, 3, c), t0, t1, t2, t3);
+    const auto load = [&](int r, int c) HWY_ATTR {
+      const bool is_inside = kAll || (patch.inside >> (r * kFrom + c) & 1);
+      return is_inside ? at.load(corner + r * patch.row + c * channels) : hn::Zero(f32);
     };
-    column(0, t00, t10, t20, t30);
-    column(1, t01, t11, t21, t31);
-    column(2, t02, t12, t22, t32);
-    column(3, t03, t13, t23, t33);
-    const auto row = [&](int r, V d0, V d1, V d2, V d3) HWY_ATTR {
-      V u0, u1, u2, u3;
-      input_row(d0, d1, d2, d3, u0, u1, u2, u3);
-      float* out = to + at.first + r * 4 * step;
-      at.store(u0, out);
-      at.store(u1, out + step);
-      at.store(u2, out + 2 * step);
-      at.store(u3, out + 3 * step);
-    };
-    row(0, t00, t01, t02, t03);
-    row(1, t10, t11, t12, t13);
-    row(2, t20, t21, t22, t23);
-    row(3, t30, t31, t32, t33);
+    float* out = to + at.first;
+    const auto store = [&](int r, int c, V v) HWY_ATTR { at.store(v, out + (r * kTo + c) * step); };
+    transform_square<Transform, kFrom, kTo>(load, store);
   }
 };
 
-void WinogradInput(const PatchOf<const float>& patch, int64_t channels, float* to, int64_t step) {
-  for_channels(channels, Input{patch, channels, to, step});
+template <typename Transform, int kFrom, int kTo>
+HWY_INLINE void transform_patch(const PatchOf<const float>& patch, int64_t channels, float* to,
+                                int64_t step) {
+  if (patch.inside == kAllInside<kFrom>)
+    for_channels(channels, Patch<Transform, kFrom, kTo, true>{patch, channels, to, step});
+  else
+    for_channels(channels, Patch<Transform, kFrom, kTo, false>{patch, channels, to, step});
 }
 
-struct OutputGradient {
-  const PatchOf<const float>& patch;
-  int64_t channels;
-  float* to;
-  int64_t step;
-
-  template <int kVectors, bool kWhole>
-  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    const float* corner = patch.corner + at.first;
-    const V d00 = load_pixel<2>(at, patch, corner, channels, 0, 0);
-    const V d01 = load_pixel<2>(at, patch, corner, channels, 0, 1);
-    const V d10 = load_pixel<2>(at, patch, corner, channels, 1, 0);
-    const V d11 = load_pixel<2>(at, patch, corner, channels, 1, 1);
-    // A over two values: e0, e0 + e1, e0 - e1, -e1.
-    const auto row = [&](int r, V e0, V e1) HWY_ATTR {
-      float* out = to + at.first + r * 4 * step;
-      at.store(e0, out);
-      at.store(hn::Add(e0, e1), out + step);
-      at.store(hn::Sub(e0, e1), out + 2 * step);
-      at.store(hn::Neg(e1), out + 3 * step);
-    };
-    row(0, d00, d01);
-    row(1, hn::Add(d00, d10), hn::Add(d01, d11));
-    row(2, hn::Sub(d00, d10), hn::Sub(d01, d11));
-    row(3, hn::Neg(d10), hn::Neg(d11));
-  }
-};
-
-void WinogradGradient(const PatchOf<const float>& patch, int64_t channels, float* to,
-                      int64_t step) {
-  for_channels(channels, OutputGradient{patch, channels, to, step});
+template <typename Scheme>
+HWY_INLINE void input_of(const PatchOf<const float>& patch, int64_t channels, float* to,
+                         int64_t step) {
+  transform_patch<typename Scheme::Input, Scheme::kInputs, Scheme::kInputs>(patch, channels, to,
+                                                                            step);
 }
 
+void WinogradInput(WinogradTile tile, const PatchOf<const float>& patch, int64_t channels,
+                   float* to, int64_t step) {
+  if (tile == WinogradTile::f2) return input_of<F2>(patch, channels, to, step);
+  input_of<F4>(patch, channels, to, step);
+}
+
+template <typename Scheme>
+HWY_INLINE void gradient_of(const PatchOf<const float>& patch, int64_t channels, float* to,
+                            int64_t step) {
+  transform_patch<typename Scheme::Gradient, Scheme::kOutputs, Scheme::kInputs>(patch, channels, to,
+                                                                                step);
+}
+
+void WinogradGradient(WinogradTile tile, const PatchOf<const float>& patch, int64_t channels,
+                      float* to, int64_t step) {
+  if (tile == WinogradTile::f2) return gradient_of<F2>(patch, channels, to, step);
+  gradient_of<F4>(patch, channels, to, step);
+}
+
+template <typename Scheme, bool kAll>
 struct Output {
   const float* from;
   int64_t step;
@@ -112,43 +224,32 @@ struct Output {
     const V b = bias ? at.parameter(bias) : hn::Zero(f32);
     float* corner = patch.corner + at.first;
     const float* m = from + at.first;
-    // A^T over four values: m0 + m1 + m2, m1 - m2 - m3.
-    const auto columns = [&](int c, V& s0, V& s1) HWY_ATTR {
-      const V m0 = at.load(m + c * step), m1 = at.load(m + (4 + c) * step);
-      const V m2 = at.load(m + (8 + c) * step), m3 = at.load(m + (12 + c) * step);
-      s0 = hn::Add(hn::Add(m0, m1), m2);
-      s1 = hn::Sub(hn::Sub(m1, m2), m3);
-    };
-    V s00, s01, s02, s03, s10, s11, s12, s13;
-    columns(0, s00, s10);
-    columns(1, s01, s11);
-    columns(2, s02, s12);
-    columns(3, s03, s13);
-    const auto put = [&](int r, int c, V v) HWY_ATTR {
-      if (patch.inside >> (r * 2 + c) & 1)
+    const auto load = [&](int r, int c)
+                          HWY_ATTR { return at.load(m + (r * Scheme::kInputs + c) * step); };
+    const auto store = [&](int r, int c, V v) HWY_ATTR {
+      if (kAll || (patch.inside >> (r * Scheme::kOutputs + c) & 1))
         at.store(hn::Add(v, b), corner + r * patch.row + c * channels);
     };
-    put(0, 0, hn::Add(hn::Add(s00, s01), s02));
-    put(0, 1, hn::Sub(hn::Sub(s01, s02), s03));
-    put(1, 0, hn::Add(hn::Add(s10, s11), s12));
-    put(1, 1, hn::Sub(hn::Sub(s11, s12), s13));
+    transform_square<typename Scheme::Output, Scheme::kInputs, Scheme::kOutputs>(load, store);
   }
 };
 
-void WinogradOutput(const float* from, int64_t step, int64_t channels, const float* bias,
-                    const PatchOf<float>& patch) {
-  for_channels(channels, Output{from, step, bias, patch, channels});
+template <typename Scheme>
+HWY_INLINE void output_of(const float* from, int64_t step, int64_t channels, const float* bias,
+                          const PatchOf<float>& patch) {
+  if (patch.inside == kAllInside<Scheme::kOutputs>)
+    for_channels(channels, Output<Scheme, true>{from, step, bias, patch, channels});
+  else
+    for_channels(channels, Output<Scheme, false>{from, step, bias, patch, channels});
 }
 
-/// G over three values: g0, (g0 + g1 + g2) / 2, (g0 - g1 + g2) / 2, g2.
-HWY_INLINE void weights_row(V g0, V g1, V g2, V* t) {
-  const V half = hn::Set(f32, 0.5f), sum = hn::Mul(half, hn::Add(g0, g2)), mid = hn::Mul(half, g1);
-  t[0] = g0;
-  t[1] = hn::Add(sum, mid);
-  t[2] = hn::Sub(sum, mid);
-  t[3] = g2;
+void WinogradOutput(WinogradTile tile, const float* from, int64_t step, int64_t channels,
+                    const float* bias, const PatchOf<float>& patch) {
+  if (tile == WinogradTile::f2) return output_of<F2>(from, step, channels, bias, patch);
+  output_of<F4>(from, step, channels, bias, patch);
 }
 
+template <typename Scheme>
 struct Weights {
   const float* g;
   int64_t g_step;
@@ -158,33 +259,26 @@ struct Weights {
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    const auto load = [&](int k) HWY_ATTR {
+    const auto load = [&](int r, int c) HWY_ATTR {
+      const int k = r * 3 + c;
       return at.load(g + at.first + (turned ? 8 - k : k) * g_step);
     };
-    V t[3][4];  // columns of G g
-    for (int c = 0; c < 3; ++c) weights_row(load(c), load(3 + c), load(6 + c), t[c]);
-    for (int r = 0; r < 4; ++r) {
-      V row[4];
-      weights_row(t[0][r], t[1][r], t[2][r], row);
-      for (int c = 0; c < 4; ++c) at.store(row[c], u + at.first + (r * 4 + c) * u_step);
-    }
+    const auto store = [&](int r, int c, V v) HWY_ATTR {
+      at.store(v, u + at.first + (r * Scheme::kInputs + c) * u_step);
+    };
+    transform_square<typename Scheme::Weights, 3, Scheme::kInputs>(load, store);
   }
 };
 
-void WinogradWeights(const float* g, int64_t g_step, bool turned, int64_t count, float* u,
-                     int64_t u_step) {
-  for_channels(count, Weights{g, g_step, turned, u, u_step});
+void WinogradWeights(WinogradTile tile, const float* g, int64_t g_step, bool turned, int64_t count,
+                     float* u, int64_t u_step) {
+  if (tile == WinogradTile::f2)
+    return for_channels(count, Weights<F2>{g, g_step, turned, u, u_step});
+  for_channels(count, Weights<F4>{g, g_step, turned, u, u_step});
 }
 
-/// G^T over four values: u0 + (u1 + u2) / 2, (u1 - u2) / 2, u3 + (u1 + u2) / 2.
-HWY_INLINE void weights_gradient_row(V u0, V u1, V u2, V u3, V* t) {
-  const V half = hn::Set(f32, 0.5f), sum = hn::Mul(half, hn::Add(u1, u2));
-  t[0] = hn::Add(u0, sum);
-  t[1] = hn::Mul(half, hn::Sub(u1, u2));
-  t[2] = hn::Add(u3, sum);
-}
-
-struct WeightsGradients {
+template <typename Scheme>
+struct WeightsGradient {
   const float* u;
   int64_t u_step;
   int parts;
@@ -194,26 +288,23 @@ struct WeightsGradients {
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    const auto load = [&](int k) HWY_ATTR {
-      const float* from = u + at.first + k * u_step;
+    const auto load = [&](int r, int c) HWY_ATTR {
+      const float* from = u + at.first + (r * Scheme::kInputs + c) * u_step;
       V sum = at.load(from);
       for (int part = 1; part < parts; ++part) sum = hn::Add(sum, at.load(from + part * part_step));
       return sum;
     };
-    V t[4][3];  // columns of G^T u
-    for (int c = 0; c < 4; ++c)
-      weights_gradient_row(load(c), load(4 + c), load(8 + c), load(12 + c), t[c]);
-    for (int r = 0; r < 3; ++r) {
-      V row[3];
-      weights_gradient_row(t[0][r], t[1][r], t[2][r], t[3][r], row);
-      for (int c = 0; c < 3; ++c) at.store(row[c], g + at.first + (r * 3 + c) * g_step);
-    }
+    const auto store = [&](int r, int c, V v)
+                           HWY_ATTR { at.store(v, g + at.first + (r * 3 + c) * g_step); };
+    transform_square<typename Scheme::WeightsGradient, Scheme::kInputs, 3>(load, store);
   }
 };
 
-void WinogradWeightsGradient(const float* u, int64_t u_step, int parts, int64_t part_step,
-                             int64_t count, float* g, int64_t g_step) {
-  for_channels(count, WeightsGradients{u, u_step, parts, part_step, g, g_step});
+void WinogradWeightsGradient(WinogradTile tile, const float* u, int64_t u_step, int parts,
+                             int64_t part_step, int64_t count, float* g, int64_t g_step) {
+  if (tile == WinogradTile::f2)
+    return for_channels(count, WeightsGradient<F2>{u, u_step, parts, part_step, g, g_step});
+  for_channels(count, WeightsGradient<F4>{u, u_step, parts, part_step, g, g_step});
 }
 
 }  // namespace HWY_NAMESPACE
@@ -229,28 +320,30 @@ HWY_EXPORT(WinogradOutput);
 HWY_EXPORT(WinogradWeights);
 HWY_EXPORT(WinogradWeightsGradient);
 
-void winograd_input(const PatchOf<const float>& patch, int64_t channels, float* to, int64_t step) {
-  HWY_DYNAMIC_DISPATCH(WinogradInput)(patch, channels, to, step);
+void winograd_input(WinogradTile tile, const PatchOf<const float>& patch, int64_t channels,
+                    float* to, int64_t step) {
+  HWY_DYNAMIC_DISPATCH(WinogradInput)(tile, patch, channels, to, step);
 }
 
-void winograd_gradient(const PatchOf<const float>& patch, int64_t channels, float* to,
-                       int64_t step) {
-  HWY_DYNAMIC_DISPATCH(WinogradGradient)(patch, channels, to, step);
+void winograd_gradient(WinogradTile tile, const PatchOf<const float>& patch, int64_t channels,
+                       float* to, int64_t step) {
+  HWY_DYNAMIC_DISPATCH(WinogradGradient)(tile, patch, channels, to, step);
 }
 
-void winograd_output(const float* from, int64_t step, int64_t channels, const float* bias,
-                     const PatchOf<float>& patch) {
-  HWY_DYNAMIC_DISPATCH(WinogradOutput)(from, step, channels, bias, patch);
+void winograd_output(WinogradTile tile, const float* from, int64_t step, int64_t channels,
+                     const float* bias, const PatchOf<float>& patch) {
+  HWY_DYNAMIC_DISPATCH(WinogradOutput)(tile, from, step, channels, bias, patch);
 }
 
-void winograd_weights(const float* g, int64_t g_step, bool turned, int64_t count, float* u,
-                      int64_t u_step) {
-  HWY_DYNAMIC_DISPATCH(WinogradWeights)(g, g_step, turned, count, u, u_step);
+void winograd_weights(WinogradTile tile, const float* g, int64_t g_step, bool turned, int64_t count,
+                      float* u, int64_t u_step) {
+  HWY_DYNAMIC_DISPATCH(WinogradWeights)(tile, g, g_step, turned, count, u, u_step);
 }
 
-void winograd_weights_gradient(const float* u, int64_t u_step, int parts, int64_t part_step,
-                               int64_t count, float* g, int64_t g_step) {
-  HWY_DYNAMIC_DISPATCH(WinogradWeightsGradient)(u, u_step, parts, part_step, count, g, g_step);
+void winograd_weights_gradient(WinogradTile tile, const float* u, int64_t u_step, int parts,
+                               int64_t part_step, int64_t count, float* g, int64_t g_step) {
+  HWY_DYNAMIC_DISPATCH(WinogradWeightsGradient)
+  (tile, u, u_step, parts, part_step, count, g, g_step);
 }
 
 }  // namespace expgraph::onednn

@@ -1,9 +1,11 @@
-// winograd: 3x3 convolutions of stride 1 by F(2x2, 3x3). Maps go through in chunks of tiles whose
-// transforms stay in the cache of a core; the products are oneDNN's, one thread each.
+// winograd: 3x3 convolutions of stride 1 by F(2x2, 3x3) or F(4x4, 3x3). Maps go through in chunks
+// of tiles whose transforms stay in the cache of a core; the products are oneDNN's, one thread
+// each.
 #include "backends/onednn/winograd.h"
 
 #include <omp.h>
 
+#include <cmath>
 #include <vector>
 
 #include "backends/onednn/dnnl.h"
@@ -15,21 +17,31 @@ namespace expgraph::onednn {
 namespace {
 
 using dnnl::memory;
-constexpr int64_t kPlaces = 16;  // of a transformed tile
 
 memory::desc matrix(int64_t rows, int64_t columns, memory::format_tag tag) {
   return {{rows, columns}, memory::data_type::f32, tag};
 }
 
-/// The 2x2 tiles of a map of outputs, in chunks.
+/// Elements from one matrix to the next: a line more than it takes, as matrices that are a power of
+/// two apart meet in the same few sets of the cache.
+int64_t apart(int64_t elements) {
+  constexpr int64_t kLine = 16;
+  return elements + kLine;
+}
+
+/// The tiles of a map of outputs, in chunks.
 struct Tiles {
   /// Chunks of tiles for products of `inputs` x `outputs` matrices: their transforms fit the
   /// second-level cache, unless that is too few for a product to be efficient; and as many chunks
   /// for one thread as for another.
-  Tiles(const Map& map, int64_t inputs, int64_t outputs, int threads)
-      : rows((map.h + 1) / 2), columns((map.w + 1) / 2), count(map.n * rows * columns) {
+  Tiles(WinogradTile tile, const Map& map, int64_t inputs, int64_t outputs, int threads)
+      : side(outputs_of(tile)),
+        places(places_of(tile)),
+        rows((map.h + side - 1) / side),
+        columns((map.w + side - 1) / side),
+        count(map.n * rows * columns) {
     constexpr int64_t kCacheBytes = 3 << 19, kLeast = 96;
-    const int64_t fits = kCacheBytes / (kPlaces * (inputs + outputs) * int64_t{sizeof(float)});
+    const int64_t fits = kCacheBytes / (places * (inputs + outputs) * int64_t{sizeof(float)});
     const int64_t most = std::max(fits, kLeast);
     const int64_t share = (count + threads - 1) / threads;
     const int64_t parts = (share + most - 1) / most;
@@ -41,14 +53,12 @@ struct Tiles {
   };
   At at(int64_t tile) const {
     const int64_t in_image = tile % (rows * columns);
-    return {tile / (rows * columns), in_image / columns * 2, in_image % columns * 2};
+    return {tile / (rows * columns), in_image / columns * side, in_image % columns * side};
   }
-  /// Elements from one place of a chunk's transforms to the next: a line more than they take, as
-  /// places that are a power of two apart meet in the same few sets of the cache.
-  int64_t step(int64_t channels) const { return chunk * channels + kLine; }
+  /// Elements from one place of a chunk's transforms to the next.
+  int64_t step(int64_t channels) const { return apart(chunk * channels); }
 
-  static constexpr int64_t kLine = 16;
-  int64_t rows, columns, count, chunk = 0, chunks = 0;
+  int64_t side, places, rows, columns, count, chunk = 0, chunks = 0;
 };
 
 /// The square of `side` pixels from (row, column), which may lie outside, of an image.
@@ -60,7 +70,7 @@ PatchOf<T> patch(T* data, const Map& map, int64_t image, int64_t row, int64_t co
   for (int r = 0; r < side; ++r)
     for (int c = 0; c < side; ++c)
       if (row + r >= 0 && row + r < map.h && column + c >= 0 && column + c < map.w)
-        result.inside |= 1u << (r * side + c);
+        result.inside |= uint64_t{1} << (r * side + c);
   return result;
 }
 
@@ -106,39 +116,40 @@ class Product {
   std::vector<Call> calls_;
 };
 
-/// Weights [M, C, 3, 3] as nine matrices, one a place of the kernel: [C, M], or [M, C] where
-/// the outputs come first.
-memory::desc kernel_planes(const TensorType& w, bool outputs_first) {
+/// Weights [M, C, 3, 3] as nine matrices `step` apart, one a place of the kernel: [C, M], or [M, C]
+/// where the outputs come first.
+memory::desc kernel_planes(const TensorType& w, bool outputs_first, int64_t step) {
   const int64_t m = w.shape[0], c = w.shape[1];
   const memory::dims strides =
-      outputs_first ? memory::dims{c, 1, 3 * m * c, m * c} : memory::dims{1, m, 3 * m * c, m * c};
+      outputs_first ? memory::dims{c, 1, 3 * step, step} : memory::dims{1, m, 3 * step, step};
   return {{m, c, 3, 3}, memory::data_type::f32, strides};
 }
 
 /// y = x convolved with w; or dx from dy, which is the same with w flipped and turned over.
 class Forward {
  public:
-  Forward(const ConvShape& shape, int threads)
-      : backward_(shape.direction == ConvDirection::backward_data),
+  Forward(const ConvShape& shape, WinogradTile tile, int threads)
+      : tile_(tile),
+        backward_(shape.direction == ConvDirection::backward_data),
         in_(backward_ ? shape.y : shape.x),
         out_(backward_ ? shape.x : shape.y),
         pad_row_(backward_ ? 2 - shape.padding[0] : shape.padding[0]),
         pad_column_(backward_ ? 2 - shape.padding[1] : shape.padding[1]),
-        tiles_(out_, in_.c, out_.c, threads),
+        tiles_(tile, out_, in_.c, out_.c, threads),
+        u_step_(apart(in_.c * out_.c)),
         threads_(threads),
         product_(matrix(tiles_.chunk, in_.c, memory::format_tag::ab),
-                 matrix(in_.c, out_.c, memory::format_tag::any),
+                 matrix(in_.c, out_.c, memory::format_tag::ab),
                  matrix(tiles_.chunk, out_.c, memory::format_tag::ab), false, threads),
-        planes_(describe(shape.w, Layout::dense), kernel_planes(shape.w, backward_)),
-        packing_(matrix(in_.c, out_.c, memory::format_tag::ab), product_.weights) {
-    packed_bytes_ = (static_cast<int64_t>(product_.weights.get_size()) + 63) / 64 * 64;
-    weights_at_ = scratch_.add(kPlaces * in_.c * out_.c * int64_t{sizeof(float)});
-    packed_at_ = scratch_.add(kPlaces * packed_bytes_);
-    planes_at_ = scratch_.add(planes_.scratch_bytes());
-    packing_at_ = scratch_.add(packing_.scratch_bytes());
+        planes_(describe(shape.w, Layout::dense),
+                kernel_planes(shape.w, backward_, in_.c * out_.c)) {
+    const auto floats = [](int64_t count) { return count * int64_t{sizeof(float)}; };
+    u_at_ = scratch_.add(floats(tiles_.places * u_step_));
+    planes_at_ = scratch_.add(floats(9 * in_.c * out_.c));
+    reorder_at_ = scratch_.add(planes_.scratch_bytes());
     ScratchPlan own;
-    inputs_at_ = own.add(kPlaces * tiles_.step(in_.c) * int64_t{sizeof(float)});
-    outputs_at_ = own.add(kPlaces * tiles_.step(out_.c) * int64_t{sizeof(float)});
+    inputs_at_ = own.add(floats(tiles_.places * tiles_.step(in_.c)));
+    outputs_at_ = own.add(floats(tiles_.places * tiles_.step(out_.c)));
     product_at_ = own.add(product_.scratch_bytes);
     own_bytes_ = own.bytes();
     own_at_ = scratch_.add(own_bytes_ * threads);
@@ -155,51 +166,54 @@ class Forward {
 
  private:
   void transform_weights(const float* w, std::byte* scratch) {
-    float* planes = reinterpret_cast<float*>(scratch + packed_at_);  // packed is written after
-    float* u = reinterpret_cast<float*>(scratch + weights_at_);
+    float* planes = reinterpret_cast<float*>(scratch + planes_at_);
+    float* u = reinterpret_cast<float*>(scratch + u_at_);
     const int64_t plane = in_.c * out_.c;
-    planes_.run(w, planes, scratch + planes_at_);
+    planes_.run(w, planes, scratch + reorder_at_);
     parallel(threads_, plane, 1024, [&](int, int64_t begin, int64_t end) {
-      winograd_weights(planes + begin, plane, backward_, end - begin, u + begin, plane);
+      winograd_weights(tile_, planes + begin, plane, backward_, end - begin, u + begin, u_step_);
     });
-    for (int64_t k = 0; k < kPlaces; ++k)
-      packing_.run(u + k * plane, scratch + packed_at_ + k * packed_bytes_, scratch + packing_at_);
   }
 
   void run_chunk(int64_t first, int thread, const float* in, const float* bias, float* out,
                  std::byte* scratch) {
     std::byte* own = scratch + own_at_ + thread * own_bytes_;
+    const float* u = reinterpret_cast<const float*>(scratch + u_at_);
     float* inputs = reinterpret_cast<float*>(own + inputs_at_);
     float* outputs = reinterpret_cast<float*>(own + outputs_at_);
     const int64_t in_step = tiles_.step(in_.c), out_step = tiles_.step(out_.c);
     const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
-      winograd_input(patch(in, in_, at.image, at.row - pad_row_, at.column - pad_column_, 4), in_.c,
-                     inputs + t * in_.c, in_step);
+      winograd_input(
+          tile_,
+          patch(in, in_, at.image, at.row - pad_row_, at.column - pad_column_, inputs_of(tile_)),
+          in_.c, inputs + t * in_.c, in_step);
     }
-    for (int64_t k = 0; k < kPlaces; ++k) {
+    for (int64_t k = 0; k < tiles_.places; ++k) {
       std::fill(inputs + k * in_step + count * in_.c, inputs + k * in_step + tiles_.chunk * in_.c,
                 0.0f);
-      product_.run(thread, inputs + k * in_step, scratch + packed_at_ + k * packed_bytes_,
-                   outputs + k * out_step, own + product_at_);
+      product_.run(thread, inputs + k * in_step, u + k * u_step_, outputs + k * out_step,
+                   own + product_at_);
     }
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
-      winograd_output(outputs + t * out_.c, out_step, out_.c, bias,
-                      patch(out, out_, at.image, at.row, at.column, 2));
+      winograd_output(tile_, outputs + t * out_.c, out_step, out_.c, bias,
+                      patch(out, out_, at.image, at.row, at.column, outputs_of(tile_)));
     }
   }
 
+  WinogradTile tile_;
   bool backward_;
   Map in_, out_;
   int64_t pad_row_, pad_column_;
   Tiles tiles_;
+  int64_t u_step_;
   int threads_;
   Product product_;
-  Reorder planes_, packing_;
+  Reorder planes_;
   ScratchPlan scratch_;
-  int64_t packed_bytes_ = 0, weights_at_ = 0, packed_at_ = 0, planes_at_ = 0, packing_at_ = 0;
+  int64_t u_at_ = 0, planes_at_ = 0, reorder_at_ = 0;
   int64_t inputs_at_ = 0, outputs_at_ = 0, product_at_ = 0, own_bytes_ = 0, own_at_ = 0;
 };
 
@@ -207,22 +221,24 @@ class Forward {
 /// added in the order of the threads.
 class WeightsGradient {
  public:
-  WeightsGradient(const ConvShape& shape, int threads)
-      : x_(shape.x),
+  WeightsGradient(const ConvShape& shape, WinogradTile tile, int threads)
+      : tile_(tile),
+        x_(shape.x),
         y_(shape.y),
         pad_row_(shape.padding[0]),
         pad_column_(shape.padding[1]),
-        tiles_(y_, x_.c, y_.c, threads),
+        tiles_(tile, y_, x_.c, y_.c, threads),
+        sum_step_(apart(x_.c * y_.c)),
         threads_(threads),
         product_(matrix(x_.c, tiles_.chunk, memory::format_tag::ba),
                  matrix(tiles_.chunk, y_.c, memory::format_tag::ab),
                  matrix(x_.c, y_.c, memory::format_tag::ab), true, threads),
-        planes_(kernel_planes(shape.w, false), describe(shape.w, Layout::dense)) {
+        planes_(kernel_planes(shape.w, false, sum_step_), describe(shape.w, Layout::dense)) {
     ScratchPlan own;
-    inputs_at_ = own.add(kPlaces * tiles_.step(x_.c) * int64_t{sizeof(float)});
-    gradients_at_ = own.add(kPlaces * tiles_.step(y_.c) * int64_t{sizeof(float)});
+    inputs_at_ = own.add(tiles_.places * tiles_.step(x_.c) * int64_t{sizeof(float)});
+    gradients_at_ = own.add(tiles_.places * tiles_.step(y_.c) * int64_t{sizeof(float)});
     product_at_ = own.add(product_.scratch_bytes);
-    sums_at_ = own.add(kPlaces * x_.c * y_.c * int64_t{sizeof(float)});
+    sums_at_ = own.add(tiles_.places * sum_step_ * int64_t{sizeof(float)});
     own_bytes_ = own.bytes();
     scratch_.add(own_bytes_ * threads);
     reorder_at_ = scratch_.add(planes_.scratch_bytes());
@@ -231,7 +247,7 @@ class WeightsGradient {
 
   void run(const float* dy, const float* x, float* dw, std::byte* scratch) {
     parallel(threads_, threads_, 1, [&](int thread, int64_t, int64_t) {
-      std::fill_n(sums(scratch, thread), kPlaces * x_.c * y_.c, 0.0f);
+      std::fill_n(sums(scratch, thread), tiles_.places * sum_step_, 0.0f);
     });
     parallel(threads_, tiles_.chunks, 1, [&](int thread, int64_t begin, int64_t end) {
       for (int64_t chunk = begin; chunk < end; ++chunk)
@@ -241,8 +257,8 @@ class WeightsGradient {
     const int64_t plane = x_.c * y_.c;
     const int64_t part_step = own_bytes_ / int64_t{sizeof(float)};
     parallel(threads_, plane, 1024, [&](int, int64_t begin, int64_t end) {
-      winograd_weights_gradient(sums(scratch, 0) + begin, plane, threads_, part_step, end - begin,
-                                planes + begin, plane);
+      winograd_weights_gradient(tile_, sums(scratch, 0) + begin, sum_step_, threads_, part_step,
+                                end - begin, planes + begin, sum_step_);
     });
     planes_.run(planes, dw, scratch + reorder_at_);
   }
@@ -260,24 +276,28 @@ class WeightsGradient {
     const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
-      winograd_input(patch(x, x_, at.image, at.row - pad_row_, at.column - pad_column_, 4), x_.c,
-                     inputs + t * x_.c, x_step);
-      winograd_gradient(patch(dy, y_, at.image, at.row, at.column, 2), y_.c, gradients + t * y_.c,
-                        y_step);
+      winograd_input(
+          tile_,
+          patch(x, x_, at.image, at.row - pad_row_, at.column - pad_column_, inputs_of(tile_)),
+          x_.c, inputs + t * x_.c, x_step);
+      winograd_gradient(tile_, patch(dy, y_, at.image, at.row, at.column, outputs_of(tile_)), y_.c,
+                        gradients + t * y_.c, y_step);
     }
-    for (int64_t k = 0; k < kPlaces; ++k) {
+    for (int64_t k = 0; k < tiles_.places; ++k) {
       std::fill(inputs + k * x_step + count * x_.c, inputs + k * x_step + tiles_.chunk * x_.c,
                 0.0f);
       std::fill(gradients + k * y_step + count * y_.c, gradients + k * y_step + tiles_.chunk * y_.c,
                 0.0f);
       product_.run(thread, inputs + k * x_step, gradients + k * y_step,
-                   sums(scratch, thread) + k * x_.c * y_.c, own + product_at_);
+                   sums(scratch, thread) + k * sum_step_, own + product_at_);
     }
   }
 
+  WinogradTile tile_;
   Map x_, y_;
   int64_t pad_row_, pad_column_;
   Tiles tiles_;
+  int64_t sum_step_;
   int threads_;
   Product product_;
   Reorder planes_;
@@ -288,25 +308,53 @@ class WeightsGradient {
 
 }  // namespace
 
-bool winograd_suits(const ConvShape& shape, int threads) {
-  const Map x(shape.x), y(shape.y);
-  const bool kernel = shape.w.shape[2] == 3 && shape.w.shape[3] == 3 &&
-                      shape.stride == Shape{1, 1} && shape.padding[0] <= 2 && shape.padding[1] <= 2;
-  const int64_t tiles = y.n * ((y.h + 1) / 2) * ((y.w + 1) / 2);
-  const bool full = 4 * tiles * 4 <= 5 * y.n * y.plane();
-  return kernel && full && x.c >= 32 && y.c >= 32 && tiles >= 64 * threads;
+namespace {
+
+/// Estimates in multiplications and additions of a matrix product. What else a way does (moving
+/// elements through its transforms, transforming weights) is counted as so many of them as take
+/// that time where this was measured (docs/results/cpu.md).
+double direct_cost(const ConvShape& shape) {
+  constexpr double kSlower = 1.1;  // than a product of matrices
+  return kSlower * double(shape.y.elements()) * double(shape.x.shape[1]) * 9;
 }
 
-Kernel winograd_kernel(const ConvShape& shape, bool bias, int threads) {
+double winograd_cost(const ConvShape& shape, WinogradTile tile) {
+  constexpr double kElement = 20, kWeight = 100;
+  const Map out(shape.direction == ConvDirection::backward_data ? shape.x : shape.y);
+  const double side = outputs_of(tile), c = double(shape.w.shape[1]), m = double(shape.w.shape[0]);
+  const double tiles =
+      double(out.n) * std::ceil(double(out.h) / side) * std::ceil(double(out.w) / side);
+  return places_of(tile) * (tiles * (c * m + kElement * (c + m)) + kWeight * c * m);
+}
+
+}  // namespace
+
+std::optional<WinogradTile> winograd_tile(const ConvShape& shape) {
+  constexpr int64_t kFewestChannels = 16;
+  const bool fits = shape.w.shape[2] == 3 && shape.w.shape[3] == 3 && shape.stride == Shape{1, 1} &&
+                    shape.padding[0] <= 2 && shape.padding[1] <= 2;
+  if (!fits || std::min(shape.w.shape[0], shape.w.shape[1]) < kFewestChannels) return {};
+  std::optional<WinogradTile> best;
+  double least = direct_cost(shape);
+  for (const WinogradTile tile : {WinogradTile::f2, WinogradTile::f4}) {
+    const double cost = winograd_cost(shape, tile);
+    if (cost >= least) continue;
+    best = tile;
+    least = cost;
+  }
+  return best;
+}
+
+Kernel winograd_kernel(const ConvShape& shape, WinogradTile tile, bool bias, int threads) {
   if (shape.direction == ConvDirection::backward_weights) {
-    const auto gradient = std::make_shared<WeightsGradient>(shape, threads);
+    const auto gradient = std::make_shared<WeightsGradient>(shape, tile, threads);
     return {[gradient](const KernelArgs& args) {
               gradient->run(args.inputs[0].as<float>(), args.inputs[1].as<float>(),
                             args.outputs[0].as<float>(), args.scratch);
             },
             gradient->scratch_bytes()};
   }
-  const auto forward = std::make_shared<Forward>(shape, threads);
+  const auto forward = std::make_shared<Forward>(shape, tile, threads);
   return {[forward, bias](const KernelArgs& args) {
             forward->run(args.inputs[0].as<float>(), args.inputs[1].as<float>(),
                          bias ? args.inputs[2].as<float>() : nullptr, args.outputs[0].as<float>(),

@@ -1,15 +1,17 @@
-// winograd: 3x3 convolutions of stride 1 by F(2x2, 3x3) (Lavin and Gray, "Fast Algorithms for
-// Convolutional Neural Networks", 2016): 16 products of matrices in place of 36.
+// winograd: 3x3 convolutions of stride 1 by F(2x2, 3x3) or F(4x4, 3x3) (Lavin and Gray, "Fast
+// Algorithms for Convolutional Neural Networks", 2016): 16 products of matrices in place of 36, or
+// 36 in place of 144.
 #pragma once
 
 #include "backends/onednn/conv.h"
+#include "backends/onednn/vector_winograd.h"
 
 namespace expgraph::onednn {
 
-/// Whether it is faster than the direct way: enough channels, and few places of its 2x2 tiles
-/// lie outside the map.
-bool winograd_suits(const ConvShape& shape, int threads);
+/// The tile by which it takes least; nothing where the direct way does. A rule on shapes, so that
+/// equal programs make equal bits (docs/decisions/0006).
+std::optional<WinogradTile> winograd_tile(const ConvShape& shape);
 
-Kernel winograd_kernel(const ConvShape& shape, bool bias, int threads);
+Kernel winograd_kernel(const ConvShape& shape, WinogradTile tile, bool bias, int threads);
 
 }  // namespace expgraph::onednn
