@@ -56,9 +56,9 @@ HostExecutable::HostExecutable(const Graph& graph, MemoryPlan plan, std::vector<
     : graph_(graph), plan_(std::move(plan)), kernels_(std::move(kernels)), options_(options) {
   EXPGRAPH_CHECK(kernels_.size() == graph.nodes().size());
   EXPGRAPH_CHECK(plan_.placements.size() == graph.values().size());
-  scratch_offset_ = (plan_.arena_bytes + 63) / 64 * 64;
-  for (const Kernel& kernel : kernels_)
-    scratch_bytes_ = std::max(scratch_bytes_, kernel.scratch_bytes);
+  std::vector<int64_t> scratch;
+  for (const Kernel& kernel : kernels_) scratch.push_back(kernel.scratch_bytes);
+  scratch_ = place_scratch(graph, plan_, scratch);
   pointers_.resize(graph.values().size());
   for (const Node& node : graph.nodes()) {
     Step& step = steps_.emplace_back();
@@ -77,7 +77,7 @@ void HostExecutable::run(std::span<const Binding> inputs, std::span<const Bindin
   times_.clear();
   first_non_finite_.reset();
 
-  for (size_t node = 0; node < steps_.size(); ++node) run_node(node, arena + scratch_offset_);
+  for (size_t node = 0; node < steps_.size(); ++node) run_node(node, arena);
 
   for (const Binding& result : results) {
     auto found = std::ranges::find(graph_.results(), result.name, &Result::name);
@@ -121,14 +121,14 @@ void HostExecutable::resolve(std::span<const Binding> inputs, HostStateStore& st
   }
 }
 
-void HostExecutable::run_node(size_t node, std::byte* scratch) {
+void HostExecutable::run_node(size_t node, std::byte* arena) {
   using Clock = std::chrono::steady_clock;
   const Step& step = steps_[node];
   const auto unread = [](const TensorView& output) { return output.data == nullptr; };
   if (std::ranges::all_of(step.outputs, unread)) return;
   const NodeId id{static_cast<int32_t>(node)};
   const auto start = options_.profile ? Clock::now() : Clock::time_point{};
-  kernels_[node].run({step.inputs, step.outputs, scratch});
+  kernels_[node].run({step.inputs, step.outputs, arena + scratch_.offsets[node]});
   if (options_.profile)
     times_.push_back({id, std::chrono::duration<double>(Clock::now() - start).count()});
   if (options_.check_finite && !first_non_finite_) {

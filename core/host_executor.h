@@ -7,6 +7,7 @@
 
 #include "core/backend.h"
 #include "core/host_store.h"
+#include "core/passes/place_scratch.h"
 
 namespace expgraph {
 
@@ -19,7 +20,7 @@ struct KernelArgs {
 
 struct Kernel {
   std::function<void(const KernelArgs&)> run;
-  int64_t scratch_bytes = 0;  ///< needed while it runs; all kernels of a program share them
+  int64_t scratch_bytes = 0;  ///< needed while it runs
 };
 
 class HostExecutable final : public Executable {
@@ -31,7 +32,7 @@ class HostExecutable final : public Executable {
 
   void run(std::span<const Binding> inputs, std::span<const Binding> results,
            StateStore& store) override;
-  int64_t workspace_bytes() const override { return scratch_offset_ + scratch_bytes_; }
+  int64_t workspace_bytes() const override { return scratch_.bytes; }
   std::vector<NodeTime> profile() const override { return times_; }
   std::optional<NodeId> first_non_finite() const override { return first_non_finite_; }
 
@@ -40,15 +41,14 @@ class HostExecutable final : public Executable {
     std::vector<TensorView> inputs, outputs;
   };
   void resolve(std::span<const Binding> inputs, HostStateStore& store, std::byte* arena);
-  void run_node(size_t node, std::byte* scratch);
+  void run_node(size_t node, std::byte* arena);
   std::byte*& pointer(ValueId value) { return pointers_[static_cast<size_t>(value.index)]; }
 
   const Graph& graph_;
   MemoryPlan plan_;
   std::vector<Kernel> kernels_;
   CompileOptions options_;
-  int64_t scratch_offset_ = 0;
-  int64_t scratch_bytes_ = 0;
+  NodeScratch scratch_;
   std::vector<Step> steps_;           // per node; types at once, pointers at each run
   std::vector<std::byte*> pointers_;  // per value
   std::vector<NodeTime> times_;

@@ -254,6 +254,14 @@ TEST_CASE("fuse: in place where the body is so by a chain of single readers") {
 }
 
 namespace {
+/// A target that drops what lowers the peak and runs batch_norm with relu as one, their gradients
+/// without making the norm again.
+Target dropping() {
+  Target keeps = target("libtorch");
+  keeps.recompute = true;
+  return keeps;
+}
+
 /// relu(batch_norm) read at once and at the end, with `between` while most bytes are alive.
 std::string kept_activation(std::string_view between) {
   return fmt::format(R"(
@@ -271,7 +279,7 @@ std::string kept_activation(std::string_view between) {
 }  // namespace
 
 TEST_CASE("recompute: what is large at the peak is made again before its later reader") {
-  const auto pass = [](const Graph& graph) { return recompute(graph, target("onednn")); };
+  const auto pass = [](const Graph& graph) { return recompute(graph, dropping()); };
   constexpr std::string_view peak = R"(
     %p = concat(%r, %x, %x, %x) {axis=0} @ p
     %t = relu(%p) @ t
@@ -312,32 +320,38 @@ TEST_CASE("recompute: what others need on the way is made once") {
 }
 
 TEST_CASE(
-    "recompute: gelu_backward gets a batch_norm of its own where the target runs both as one") {
-  constexpr std::string_view forward = R"(
+    "recompute: gradients of activations get a batch_norm of their own where the target runs all "
+    "as one") {
+  const auto body = [&](std::string_view activation, std::string_view again, std::string_view of) {
+    return fmt::format(R"(
     %x = input x : f32[8,2]
     %s = input s : f32[2]
     %y, %mean, %inverse, %m, %v = batch_norm(%x, %s, %s, %s, %s) @ norm
-    %g = gelu(%y) @ gelu)";
-  const auto body = [&](std::string_view again, std::string_view y) {
-    return fmt::format(R"({}{}
-    %dg = gelu_backward(%g, {}) @ gelu/backward
+    %g = {0}(%y) @ act
+    %p = scale(%g) {{factor=3}} @ p{1}
+    %dg = {0}_backward(%p, {2}) @ act/backward
     %dx, %ds, %db = batch_norm_backward(%dg, %x, %s, %mean, %inverse) @ norm/backward
     result dx = %dx)",
-                       forward, again, y);
+                       activation, again, of);
   };
-  const std::string kept = body("", "%y");
-  const std::string again = body(R"(
-    %y2 = batch_norm_apply(%x, %s, %s, %mean, %inverse) @ norm/recompute)",
-                                 "%y2");
+  constexpr std::string_view again = R"(
+    %y2 = batch_norm_apply(%x, %s, %s, %mean, %inverse) @ norm/recompute)";
   const auto on = [](std::string_view backend) {
     return [backend](const Graph& graph) { return recompute(graph, target(backend)); };
   };
-  CHECK(run(kept, on("onednn")) == graph_of(again));
-  CHECK(run(kept, on("reference")) == graph_of(kept));
+  const std::string gelu = body("gelu", "", "%y"), relu = body("relu", "", "%g");
+  CHECK(run(gelu, on("onednn")) == graph_of(body("gelu", again, "%y2")));
+  CHECK(run(relu, on("onednn")) == graph_of(body("relu", again, "%y2")));
+  for (const std::string& kept : {gelu, relu}) {
+    CHECK(run(kept, on("reference")) == graph_of(kept));
+  }
+  std::string elsewhere = relu;
+  elsewhere += "\n    result dg = %dg";
+  CHECK(run(elsewhere, on("onednn")) == graph_of(elsewhere));
 }
 
 TEST_CASE("recompute: nothing is made again where that would not lower the peak") {
-  const auto pass = [](const Graph& graph) { return recompute(graph, target("onednn")); };
+  const auto pass = [](const Graph& graph) { return recompute(graph, dropping()); };
   const std::string body = kept_activation("%q = scale(%r) {factor=3} @ q");
   CHECK(run(body, pass) == graph_of(body));
 }

@@ -84,7 +84,7 @@ TEST_CASE("an update that the plan puts into its state is written there by the k
   CHECK(std::memcmp(store.data("sum"), after.data(), sizeof after) == 0);
 }
 
-TEST_CASE("scratch is aligned, as large as the largest request, and not the arena's bytes") {
+TEST_CASE("scratch is aligned and not the bytes of what is alive") {
   const Graph graph = accumulator();
   HostStateStore store;
   store.create("sum", kPair);

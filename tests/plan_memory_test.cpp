@@ -13,6 +13,7 @@
 #include "core/ir/op_schema.h"
 #include "core/passes/analysis.h"
 #include "core/passes/passes.h"
+#include "core/passes/place_scratch.h"
 #include "tests/graph_case.h"
 
 using namespace expgraph;
@@ -24,7 +25,12 @@ constexpr int64_t kBlock = 4;  // bytes a tag stands for: every size and offset 
 /// Every block of memory holds the value last written there.
 class TaggedMemory {
  public:
-  TaggedMemory(const Graph& graph, const MemoryPlan& plan) : graph_(graph), plan_(plan) {}
+  /// `scratch`: bytes a node writes while it runs.
+  TaggedMemory(const Graph& graph, const MemoryPlan& plan, std::vector<int64_t> scratch = {})
+      : graph_(graph), plan_(plan), scratch_(std::move(scratch)) {
+    scratch_.resize(graph.nodes().size());
+    places_ = place_scratch(graph, plan, scratch_);
+  }
 
   /// Runs the plan; "" or the first value that was lost.
   std::string run() {
@@ -32,6 +38,10 @@ class TaggedMemory {
     for (const Node& node : graph_.nodes()) {
       for (const ValueId input : node.inputs) {
         if (input.valid() && !holds(input)) return "an input is gone at " + node.path;
+      }
+      use_scratch(node);
+      for (const ValueId input : node.inputs) {
+        if (input.valid() && !holds(input)) return "scratch meets an input at " + node.path;
       }
       for (const ValueId output : node.outputs) {
         for (const ValueId input : node.inputs) {
@@ -41,6 +51,7 @@ class TaggedMemory {
         }
         write(output);
       }
+      use_scratch(node);
       for (const ValueId output : node.outputs) {
         if (is_placed(output) && !holds(output)) return "outputs overlap at " + node.path;
       }
@@ -79,6 +90,12 @@ class TaggedMemory {
   void write(ValueId value) {
     for (const Block& block : blocks(value)) memory_[block] = value;
   }
+  void use_scratch(const Node& node) {
+    const auto n = static_cast<size_t>(&node - graph_.nodes().data());
+    for (int64_t at = 0; at < scratch_[n]; at += kBlock) {
+      memory_[{-1, places_.offsets[n] + at}] = ValueId();
+    }
+  }
   bool holds(ValueId value) const {
     const std::vector<Block> all = blocks(value);
     return !all.empty() && std::ranges::all_of(all, [&](const Block& block) {
@@ -102,6 +119,8 @@ class TaggedMemory {
 
   const Graph& graph_;
   const MemoryPlan& plan_;
+  std::vector<int64_t> scratch_;
+  NodeScratch places_;
   std::map<Block, ValueId> memory_;
 };
 
@@ -363,6 +382,27 @@ TEST_CASE("plan_memory: random graphs of fusions keep every value until it is re
   }
   CHECK(fusions > 200);
   CHECK(in_place > 20);
+}
+
+TEST_CASE("place_scratch: meets nothing that is alive, and takes room that the arena has") {
+  std::mt19937 random(4);
+  int with_room = 0;
+  for (int k = 0; k < 400; ++k) {
+    const Graph graph = random_graph(random);
+    std::vector<int64_t> scratch(graph.nodes().size());
+    for (int64_t& bytes : scratch) bytes = static_cast<int64_t>(random() % 64) * kBlock;
+    const int64_t largest = *std::ranges::max_element(scratch);
+    for (const bool share : {true, false}) {
+      const MemoryPlan plan = plan_memory(graph, no_fusion(), share);
+      const NodeScratch placed = place_scratch(graph, plan, scratch);
+      CHECK(TaggedMemory(graph, plan, scratch).run() == "");
+      const int64_t apart = (plan.arena_bytes + 63) / 64 * 64 + largest;
+      CHECK(placed.bytes <= apart);
+      if (!share) CHECK(placed.bytes == apart);
+      with_room += placed.bytes < apart;
+    }
+  }
+  CHECK(with_room > 100);
 }
 
 TEST_CASE("verify_plan: finds every planted fault that loses a value") {

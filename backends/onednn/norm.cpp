@@ -48,7 +48,7 @@ Made make_forward(const MakerContext& context, const Ports& ports, const Node& n
   return made;
 }
 
-/// `again`: the batch_norm_apply that gives gelu's input.
+/// `again`: the batch_norm_apply that gives the activation's input.
 struct BackwardChain {
   const Node* again = nullptr;
   const Node* activation = nullptr;
@@ -114,9 +114,9 @@ const Node* take(std::span<const Node>& rest, std::string_view op, const Node* b
 
 /// The same of any of the names.
 const Node* take_any(std::span<const Node>& rest, std::initializer_list<std::string_view> ops,
-                     const Node* before) {
+                     const Node* before, size_t at = 0) {
   for (const std::string_view op : ops)
-    if (const Node* node = take(rest, op, before)) return node;
+    if (const Node* node = take(rest, op, before, at)) return node;
   return nullptr;
 }
 
@@ -143,9 +143,11 @@ std::optional<Made> make_fused_backward(const MakerContext& context, const Ports
   std::span<const Node> rest = context.node.body->nodes();
   BackwardChain chain;
   chain.again = take(rest, "batch_norm_apply", nullptr);
-  chain.activation = chain.again ? take(rest, "gelu_backward", chain.again, 1)
-                                 : take_any(rest, {"relu_backward", "celu_backward"}, nullptr);
-  const bool poolable = !chain.activation || chain.activation->op->name == "relu_backward";
+  chain.activation = chain.again
+                         ? take_any(rest, {"gelu_backward", "relu_backward"}, chain.again, 1)
+                         : take_any(rest, {"relu_backward", "celu_backward"}, nullptr);
+  const bool poolable =
+      !chain.again && (!chain.activation || chain.activation->op->name == "relu_backward");
   if (poolable) chain.pool = take(rest, "max_pool_backward", chain.activation);
   chain.norm = take(rest, "batch_norm_backward", chain.pool ? chain.pool : chain.activation);
   if (!chain.norm || !rest.empty() || !ports.all_leaves(*chain.norm, 1)) return std::nullopt;

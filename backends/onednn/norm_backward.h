@@ -78,11 +78,12 @@ class BackwardKernel {
     }
     if (output_at(args, b_.dx) == nullptr) return;
     const NormGradient norm{a, mean, b, c0};
+    const bool stream = map_.pixels() * map_.c * int64_t{sizeof(float)} > kStreamBytes;
     for_tiles(args, part, {nullptr, nullptr, b_.activation, a, bias}, [&](int, const At& at) {
       if (b_.pool)
-        apply_window_gradient(at.g, at.index, at.x, at.dx, b_.pool->row(), map_.c, norm);
+        apply_window_gradient(at.g, at.index, at.x, at.dx, b_.pool->row(), map_.c, norm, stream);
       else
-        apply_gradient(at.g, at.x, at.dx, at.pixels, map_.c, norm);
+        apply_gradient(at.g, at.x, at.dx, at.pixels, map_.c, norm, stream);
     });
   }
 

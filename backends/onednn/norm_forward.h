@@ -120,8 +120,9 @@ class ForwardKernel {
         max_pool(*f_.pool, {x, y ? y + place : nullptr, index}, affine, threads_);
     } else if (y) {
       y += part * elements();
+      const bool stream = elements() * int64_t{sizeof(float)} > kStreamBytes;
       space_.for_each(threads_, [&](int, int64_t pixel, int64_t count) {
-        apply_affine(x + pixel * map_.c, y + pixel * map_.c, count, map_.c, affine);
+        apply_affine(x + pixel * map_.c, y + pixel * map_.c, count, map_.c, affine, stream);
       });
     }
   }

@@ -1,8 +1,6 @@
 // pool: max and average pooling and their gradients, alone.
 #include "backends/onednn/pool.h"
 
-#include <hwy/cache_control.h>
-
 #include <vector>
 
 #include "backends/onednn/parallel.h"
@@ -114,9 +112,6 @@ void clear_between(const PoolShape& pool, int64_t k, float* dx) {
   }
 }
 
-/// A map that is larger than this has left the caches before anybody reads it.
-constexpr int64_t kStreamBytes = int64_t{32} << 20;
-
 Made make_max_pool_backward(const MakerContext& context) {
   const PoolShape pool(context.node.attributes, context.output(), context.input(0));
   return over_maps(context, [pool, threads = context.threads](const KernelArgs& args) {
@@ -138,7 +133,6 @@ Made make_max_pool_backward(const MakerContext& context) {
           set_window_gradients(dy + y, index_at(index, y), dx + x, windows, pool.x.c, stream);
         });
       }
-      if (stream) hwy::FlushStream();
     });
   });
 }

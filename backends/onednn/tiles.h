@@ -1,4 +1,4 @@
-// tiles: a map -> runs of pixels that fit the first-level cache, all channels of each, shared out
+// tiles: a map -> runs of pixels that fit the caches of a core, all channels of each, shared out
 // to threads.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace expgraph::onednn {
 struct TileSpace {
   explicit TileSpace(const Map& map)
       : pixels(map.pixels()),
-        tile(std::clamp<int64_t>(kTileBytes / (std::max<int64_t>(map.c, 1) * 4), 16, 64)) {}
+        tile(std::max<int64_t>(kTileBytes / (std::max<int64_t>(map.c, 1) * 4), 16)) {}
 
   /// body(thread, first pixel, pixels)
   template <typename Body>
@@ -25,7 +25,7 @@ struct TileSpace {
     });
   }
 
-  static constexpr int64_t kTileBytes = 16384;
+  static constexpr int64_t kTileBytes = 65536;
   int64_t pixels, tile;
 };
 

@@ -6,6 +6,10 @@
 
 namespace expgraph::onednn {
 
+/// A map that is larger has left the caches before anybody reads it: with `stream` the
+/// kernels below write past them where the map is aligned.
+constexpr int64_t kStreamBytes = int64_t{32} << 20;
+
 /// What is done to a value after all else: core/ops/elementwise.cpp says what each is.
 struct Activation {
   enum class Kind : uint8_t { none, relu, celu, gelu };
@@ -26,11 +30,12 @@ struct Affine {
 void add_statistics(const float* x, int64_t pixels, int64_t channels, const float* shift,
                     double* sum, double* squares);
 
-void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine);
+void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine,
+                  bool stream);
 
 /// Gradient that reaches a normalisation: dy, times the activation's slope. Of relu and celu that
-/// follows from their output y; of gelu from its input, which is a * (x - mean) + b again. Pooling
-/// knows relu alone.
+/// follows from their output y; of gelu, and of relu without y, from the input, which is
+/// a * (x - mean) + b again. Pooling knows relu alone, with y.
 struct Gradient {
   const float* dy = nullptr;
   const float* y = nullptr;
@@ -51,7 +56,7 @@ struct NormGradient {
   const float* c;
 };
 void apply_gradient(const Gradient& g, const float* x, float* dx, int64_t pixels, int64_t channels,
-                    const NormGradient& norm);
+                    const NormGradient& norm, bool stream);
 
 /// Places of windows: u8 or, where `wide`, i32.
 struct PoolIndex {
@@ -77,10 +82,10 @@ void add_window_gradient_sums(const Gradient& g, PoolIndex index, const float* x
 
 /// As apply_gradient, likewise.
 void apply_window_gradient(const Gradient& g, PoolIndex index, const float* x, float* dx,
-                           const Windows& windows, int64_t channels, const NormGradient& norm);
+                           const Windows& windows, int64_t channels, const NormGradient& norm,
+                           bool stream);
 
 /// Every pixel of a window: dx = dy where index names it, else 0. Windows may not share pixels.
-/// `stream`: past the caches where dx is aligned; hwy::FlushStream comes before others read it.
 void set_window_gradients(const float* dy, PoolIndex index, float* dx, const Windows& windows,
                           int64_t channels, bool stream);
 

@@ -6,6 +6,7 @@
 #define EXPGRAPH_VECTOR_CHANNELS_INL_H
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cstring>
@@ -53,6 +54,11 @@ struct Channels {
 #else
     hn::BlendedStore(value, hn::FirstN(f32, count), f32, to);
 #endif
+  }
+  /// Stores, past the caches where `stream` and `to` is aligned.
+  HWY_INLINE void put(V value, float* to, int v, bool stream) const {
+    if (kWhole && stream) return hn::Stream(value, f32, to + v * lanes());
+    store(value, to, v);
   }
   HWY_INLINE V parameter(const float* per_channel, int v = 0) const {
     return load(per_channel + first, v);
@@ -108,6 +114,13 @@ struct Channels {
             static_cast<uint8_t>(values[k]);
   }
 };
+
+/// Whether every vector of whole channels of a map that starts there is aligned.
+HWY_INLINE bool is_aligned(const float* map, int64_t channels) {
+  const auto bytes = hn::Lanes(f32) * sizeof(float);
+  return static_cast<size_t>(channels) * sizeof(float) % bytes == 0 &&
+         reinterpret_cast<uintptr_t>(map) % bytes == 0;
+}
 
 /// body.run(Channels) for the channels from `first` on, one vector at a time.
 template <typename Body>

@@ -57,6 +57,7 @@ struct Apply {
   float* y;
   int64_t pixels, channels;
   const Affine& affine;
+  bool stream;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
@@ -68,15 +69,18 @@ struct Apply {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
           const V value = of(at.load(from + p * channels, v), v);
-          at.store(activated(kind, value, affine.activation), to + p * channels, v);
+          at.put(activated(kind, value, affine.activation), to + p * channels, v, stream);
         }
       }
     });
   }
 };
 
-void ApplyAffine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine) {
-  for_wide_channels(channels, Apply{x, y, pixels, channels, affine});
+void ApplyAffine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine,
+                 bool stream) {
+  const bool streams = stream && is_aligned(y, channels);
+  for_wide_channels(channels, Apply{x, y, pixels, channels, affine, streams});
+  if (streams) hwy::FlushStream();
 }
 
 /// The gradient that reaches a normalisation, for some vectors of channels at a pixel.
@@ -97,7 +101,7 @@ struct GradientOf {
   HWY_INLINE V operator()(KindOf<kKind> kind, const At& at, int64_t place, V centred, int v) const {
     const V dy = at.load(g.dy + first + place, v);
     if constexpr (kKind == Activation::Kind::none) return dy;
-    if constexpr (kKind == Activation::Kind::gelu)
+    if (kKind == Activation::Kind::gelu || (kKind == Activation::Kind::relu && g.y == nullptr))
       return sloped(kind, dy, hn::MulAdd(a[v], centred, b[v]), g.activation);
     return sloped(kind, dy, at.load(g.y + first + place, v), g.activation);
   }
@@ -154,6 +158,7 @@ struct ApplyNormGradient {
   float* dx;
   int64_t pixels, channels;
   const NormGradient& norm;
+  bool stream;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
@@ -173,7 +178,8 @@ struct ApplyNormGradient {
         for (int v = 0; v < kVectors; ++v) {
           const V centred = hn::Sub(at.load(from + p * channels, v), of.mean[v]);
           const V d = of(kind, at, p * channels, centred, v);
-          at.store(hn::MulAdd(a[v], d, hn::MulAdd(b[v], centred, c[v])), to + p * channels, v);
+          const V value = hn::MulAdd(a[v], d, hn::MulAdd(b[v], centred, c[v]));
+          at.put(value, to + p * channels, v, stream);
         }
       }
     });
@@ -181,8 +187,10 @@ struct ApplyNormGradient {
 };
 
 void ApplyGradient(const Gradient& g, const float* x, float* dx, int64_t pixels, int64_t channels,
-                   const NormGradient& norm) {
-  for_wide_channels(channels, ApplyNormGradient{g, x, dx, pixels, channels, norm});
+                   const NormGradient& norm, bool stream) {
+  const bool streams = stream && is_aligned(dx, channels);
+  for_wide_channels(channels, ApplyNormGradient{g, x, dx, pixels, channels, norm, streams});
+  if (streams) hwy::FlushStream();
 }
 
 const char* VectorTarget() { return hwy::TargetName(HWY_TARGET); }
@@ -205,9 +213,9 @@ void add_statistics(const float* x, int64_t pixels, int64_t channels, const floa
   HWY_DYNAMIC_DISPATCH(AddStatisticsTo)(x, pixels, channels, shift, sum, squares);
 }
 
-void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels,
-                  const Affine& affine) {
-  HWY_DYNAMIC_DISPATCH(ApplyAffine)(x, y, pixels, channels, affine);
+void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine,
+                  bool stream) {
+  HWY_DYNAMIC_DISPATCH(ApplyAffine)(x, y, pixels, channels, affine, stream);
 }
 
 void add_gradient_sums(const Gradient& g, const float* x, int64_t pixels, int64_t channels,
@@ -216,8 +224,8 @@ void add_gradient_sums(const Gradient& g, const float* x, int64_t pixels, int64_
 }
 
 void apply_gradient(const Gradient& g, const float* x, float* dx, int64_t pixels, int64_t channels,
-                    const NormGradient& norm) {
-  HWY_DYNAMIC_DISPATCH(ApplyGradient)(g, x, dx, pixels, channels, norm);
+                    const NormGradient& norm, bool stream) {
+  HWY_DYNAMIC_DISPATCH(ApplyGradient)(g, x, dx, pixels, channels, norm, stream);
 }
 
 const char* vector_target() { return HWY_DYNAMIC_DISPATCH(VectorTarget)(); }

@@ -93,10 +93,7 @@ struct WindowGradients {
             const V mine = hn::IfThenElseZero(hn::RebindMask(f32, is), d);
             // 0 + -0 is 0, as when it is added to a map of zeros.
             const V sum = hn::Add(kAdd ? at.load(pixel, v) : hn::Zero(f32), mine);
-            if (kWhole && stream)
-              hn::Stream(sum, f32, pixel + v * at.lanes());
-            else
-              at.store(sum, pixel, v);
+            at.put(sum, pixel, v, stream);
           }
         }
       }
@@ -117,10 +114,9 @@ HWY_INLINE void window_gradients(const float* dy, PoolIndex index, float* dx,
 
 void SetWindowGradientsOf(const float* dy, PoolIndex index, float* dx, const Windows& windows,
                           int64_t channels, bool stream) {
-  const auto lanes = static_cast<int64_t>(hn::Lanes(f32));
-  const bool aligned = channels % lanes == 0 &&
-                       reinterpret_cast<uintptr_t>(dx) % (hn::Lanes(f32) * sizeof(float)) == 0;
-  window_gradients<false>(dy, index, dx, windows, channels, stream && aligned);
+  const bool streams = stream && is_aligned(dx, channels);
+  window_gradients<false>(dy, index, dx, windows, channels, streams);
+  if (streams) hwy::FlushStream();
 }
 
 void AddWindowGradientsTo(const float* dy, PoolIndex index, float* dx, const Windows& windows,
@@ -201,6 +197,7 @@ struct ApplyWindowGradients {
   const Windows& windows;
   int64_t channels;
   const NormGradient& norm;
+  bool stream;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
@@ -227,8 +224,8 @@ struct ApplyWindowGradients {
             const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
             const V mine = hn::IfThenElseZero(hn::RebindMask(f32, is), d);
             const V centred = hn::Sub(at.load(x + at.first + pixel * channels, v), m[v]);
-            at.store(hn::MulAdd(a[v], mine, hn::MulAdd(b[v], centred, c0[v])),
-                     dx + at.first + pixel * channels, v);
+            const V value = hn::MulAdd(a[v], mine, hn::MulAdd(b[v], centred, c0[v]));
+            at.put(value, dx + at.first + pixel * channels, v, stream);
           }
         }
       }
@@ -237,13 +234,16 @@ struct ApplyWindowGradients {
 };
 
 void ApplyWindowGradient(const Gradient& g, PoolIndex index, const float* x, float* dx,
-                         const Windows& windows, int64_t channels, const NormGradient& norm) {
+                         const Windows& windows, int64_t channels, const NormGradient& norm,
+                         bool stream) {
+  const bool streams = stream && is_aligned(dx, channels);
   if (windows.rows == 2 && windows.columns == 2)
-    for_wide_channels(channels,
-                      ApplyWindowGradients<2, 2>{g, index, x, dx, windows, channels, norm});
+    for_wide_channels(
+        channels, ApplyWindowGradients<2, 2>{g, index, x, dx, windows, channels, norm, streams});
   else
-    for_wide_channels(channels,
-                      ApplyWindowGradients<0, 0>{g, index, x, dx, windows, channels, norm});
+    for_wide_channels(
+        channels, ApplyWindowGradients<0, 0>{g, index, x, dx, windows, channels, norm, streams});
+  if (streams) hwy::FlushStream();
 }
 
 }  // namespace HWY_NAMESPACE
@@ -282,8 +282,9 @@ void add_window_gradient_sums(const Gradient& g, PoolIndex index, const float* x
 }
 
 void apply_window_gradient(const Gradient& g, PoolIndex index, const float* x, float* dx,
-                           const Windows& windows, int64_t channels, const NormGradient& norm) {
-  HWY_DYNAMIC_DISPATCH(ApplyWindowGradient)(g, index, x, dx, windows, channels, norm);
+                           const Windows& windows, int64_t channels, const NormGradient& norm,
+                           bool stream) {
+  HWY_DYNAMIC_DISPATCH(ApplyWindowGradient)(g, index, x, dx, windows, channels, norm, stream);
 }
 
 }  // namespace expgraph::onednn

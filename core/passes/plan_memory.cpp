@@ -85,6 +85,7 @@ std::vector<int64_t> place(const std::vector<Buffer>& buffers, int64_t alignment
 
 MemoryPlan plan_memory(const Graph& graph, const Target& target, bool share) {
   MemoryPlan plan;
+  plan.share = share;
   plan.placements.resize(graph.values().size());
   for (const Leaf& leaf : graph.leaves()) {
     const bool is_state = leaf.kind == LeafKind::state;

@@ -28,6 +28,7 @@ struct MemoryPlan {
   /// Updates whose value does not lie in its state already: copied at the end, in this order.
   std::vector<StateUpdate> copies;
   int64_t arena_bytes = 0;
+  bool share = true;          ///< whether bytes are used again once nobody reads what lies there
   int64_t state_bytes = 0;    ///< all state leaves
   int64_t binding_bytes = 0;  ///< inputs and choices
   int64_t peak_bytes() const { return arena_bytes + state_bytes + binding_bytes; }

@@ -1,8 +1,8 @@
 // recompute: a step -> one that keeps less. What is cheap to make again (op_schema: remade_by),
 // read before the time of most bytes and after it but not then, is dropped in between and made
 // again right before its later reader, from what is there at that time (Chen et al., 2016). The
-// gradient of gelu, which needs gelu's input, always has a batch_norm made again for it where the
-// target runs both as one.
+// gradients of gelu and relu always have a batch_norm made again for them where the target runs
+// both as one.
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -236,27 +236,56 @@ void make_again(const Graph& from, ValueId value, const Recipe& recipe, Rewriter
   rewriter.set(value, made.at(value));
 }
 
-/// Where gelu_backward reads what a batch_norm made, it reads a batch_norm_apply of its own, if the
-/// target runs the two as one: so no value waits for it but the norm's input, which waits anyway.
-Graph renormalise(const Graph& graph, const Target& target) {
-  const bool pays = std::ranges::any_of(target.fusions, [](const FusionPattern& pattern) {
-    return pattern.ops.size() > 1 && pattern.ops[0] == "batch_norm_apply" &&
-           pattern.ops[1] == "gelu_backward";
+/// Whether the target runs batch_norm_apply, this gradient and batch_norm_backward as one.
+bool renormalises(const Target& target, std::string_view gradient) {
+  return std::ranges::any_of(target.fusions, [&](const FusionPattern& pattern) {
+    return pattern.ops.size() == 3 && pattern.ops[0] == "batch_norm_apply" &&
+           pattern.ops[1] == gradient && pattern.ops[2] == "batch_norm_backward";
   });
+}
+
+/// The batch_norm whose output went through this gradient's activation; null where none did or the
+/// gradient goes elsewhere than to that norm's.
+const Node* norm_before(const Graph& graph, const std::vector<std::vector<NodeId>>& readers,
+                        NodeId gradient) {
+  const Node& node = graph.node(gradient);
+  const std::vector<NodeId>& next = readers[at(node.outputs[0])];
+  const bool to_norm = next.size() == 1 && graph.node(next[0]).op->name == "batch_norm_backward";
+  if (!to_norm || node.inputs[0] == node.inputs[1]) return nullptr;
+  const auto producer = [&](ValueId value) -> const Node* {
+    const bool first = !graph.is_leaf(value) && graph.value(value).output == 0;
+    return first ? &graph.node(graph.value(value).producer) : nullptr;
+  };
+  const Node* before = producer(node.inputs[1]);
+  if (before && before->op->name == "relu") before = producer(before->inputs[0]);
+  const bool is_norm = before && before->op->name == "batch_norm" &&
+                       before->inputs[0] == graph.node(next[0]).inputs[1];
+  return is_norm ? before : nullptr;
+}
+
+/// Where gelu_backward reads what a batch_norm made, or relu_backward what relu made of that, it
+/// reads a batch_norm_apply of its own, if the target runs the chain as one: nothing waits for it
+/// but the norm's input, which waits anyway, and one map less is read. (relu's slope follows from
+/// its input as from its output.)
+Graph renormalise(const Graph& graph, const Target& target) {
+  const std::vector<std::vector<NodeId>> readers = graph.consumers();
+  const std::vector<bool> kept = kept_values(graph);
   Rewriter rewriter(graph);
   for (int32_t n = 0; n < static_cast<int32_t>(graph.nodes().size()); ++n) {
     const Node& node = graph.node({n});
-    const ValueId x = node.op->name == "gelu_backward" ? node.inputs[1] : ValueId();
-    if (!pays || !x.valid() || graph.is_leaf(x)) {
+    const bool is_gradient = node.op->name == "gelu_backward" || node.op->name == "relu_backward";
+    const Node* norm =
+        is_gradient && !kept[at(node.outputs[0])] && renormalises(target, node.op->name)
+            ? norm_before(graph, readers, {n})
+            : nullptr;
+    if (norm == nullptr) {
       rewriter.copy({n});
       continue;
     }
-    const Node& norm = graph.node(graph.value(x).producer);
-    const bool made_by_norm = norm.op->name == "batch_norm" && graph.value(x).output == 0;
-    const ValueId kept = rewriter.map(x);
-    if (made_by_norm) rewriter.set(x, add_again(norm, {}, rewriter));
+    const ValueId of = node.inputs[1], before = rewriter.map(of);
+    rewriter.set(of, add_again(*norm, {}, rewriter));
     rewriter.copy({n});
-    rewriter.set(x, kept);
+    rewriter.set(of, before);
   }
   return rewriter.finish();
 }

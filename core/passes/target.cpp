@@ -37,10 +37,17 @@ const std::vector<FusionPattern>& norm_fusions() {
   return patterns;
 }
 
+std::vector<FusionPattern> onednn_fusions() {
+  std::vector<FusionPattern> patterns = norm_fusions();
+  patterns.push_back(
+      {"relu_batch_norm_backward", {"batch_norm_apply", "relu_backward", "batch_norm_backward"}});
+  return patterns;
+}
+
 const std::vector<Target>& targets() {
   static const std::vector<Target> all = {
       {.name = "onednn",
-       .fusions = norm_fusions(),
+       .fusions = onednn_fusions(),
        .types = {DType::f32},
        .recompute = true,
        .update_early = true},

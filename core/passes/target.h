@@ -23,7 +23,7 @@ struct Target {
   bool recompute =
       false;  ///< run normalisation and activation again in backward, rather than keep them
   bool update_early = false;  ///< update a parameter as soon as its gradient is there
-  int64_t alignment = 64;  ///< bytes, of every tensor in the arena
+  int64_t alignment = 64;     ///< bytes, of every tensor in the arena
 };
 
 /// The target of a backend by name; Error (usage, with the nearest name) when there is none.

@@ -62,6 +62,7 @@ MemoryPlan guarded_plan(const Graph& graph) {
     plan.placements[static_cast<size_t>(leaf.value.index)] = {Placement::Kind::binding, 0,
                                                               leaf.value};
   }
+  plan.share = false;
   plan.arena_bytes = kGuard;
   const auto consumers = graph.consumers();
   for (const Node& node : graph.nodes()) {
