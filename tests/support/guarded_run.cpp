@@ -11,7 +11,7 @@ namespace expgraph::test {
 
 namespace {
 
-constexpr int64_t kGuard = 64;
+constexpr int64_t kGuard = 4096;  // more than the largest pixel of a test
 constexpr auto kPoison = std::byte{0xff};
 
 int64_t padded(int64_t bytes) { return (bytes + kGuard - 1) / kGuard * kGuard; }
@@ -41,14 +41,18 @@ class GuardedTensor {
 
 /// Of an arena that was filled with poison: the bytes between the planned values.
 bool gaps_intact(const Graph& graph, const MemoryPlan& plan, const std::byte* arena) {
-  std::vector<bool> owned(static_cast<size_t>(plan.arena_bytes), false);
+  std::vector<std::pair<int64_t, int64_t>> owned{{plan.arena_bytes, plan.arena_bytes}};
   for (size_t v = 0; v < plan.placements.size(); ++v) {
-    if (plan.placements[v].kind != Placement::Kind::arena) continue;
-    const int64_t bytes = graph.values()[v].type.bytes();
-    std::fill_n(owned.begin() + plan.placements[v].offset, bytes, true);
+    const Placement& place = plan.placements[v];
+    if (place.kind == Placement::Kind::arena)
+      owned.emplace_back(place.offset, place.offset + graph.values()[v].type.bytes());
   }
-  for (size_t i = 0; i < owned.size(); ++i)
-    if (!owned[i] && arena[i] != kPoison) return false;
+  std::sort(owned.begin(), owned.end());
+  int64_t end = 0;
+  for (const auto& [begin, next_end] : owned) {
+    if (begin > end && !poisoned(arena + end, arena + begin)) return false;
+    end = std::max(end, next_end);
+  }
   return true;
 }
 
@@ -78,7 +82,7 @@ MemoryPlan guarded_plan(const Graph& graph) {
 }
 
 GuardedRun guarded_run(const Backend& backend, const Graph& graph, const MemoryPlan& plan,
-                       const Tensors& inputs, const std::string& overwritten) {
+                       const Tensors& inputs, const std::string& overwritten, int threads) {
   std::map<std::string, GuardedTensor> bound, results;
   std::vector<Binding> input_bindings, result_bindings;
   for (const auto& [name, tensor] : inputs) {
@@ -92,11 +96,12 @@ GuardedRun guarded_run(const Backend& backend, const Graph& graph, const MemoryP
   }
 
   const auto store = backend.make_store();
-  const auto executable = backend.compile(graph, plan, {.threads = 2});
+  const auto executable = backend.compile(graph, plan, {.threads = threads});
+  const int64_t workspace = executable->workspace_bytes();
   std::byte* arena = nullptr;
   if (auto* host = dynamic_cast<HostStateStore*>(store.get())) {
-    arena = host->arena(executable->workspace_bytes());
-    std::memset(arena, 0xff, static_cast<size_t>(executable->workspace_bytes()));
+    arena = host->arena(workspace + kGuard);
+    std::memset(arena, 0xff, static_cast<size_t>(workspace + kGuard));
   }
   executable->run(input_bindings, result_bindings, *store);
 
@@ -114,6 +119,8 @@ GuardedRun guarded_run(const Backend& backend, const Graph& graph, const MemoryP
   }
   if (arena && !gaps_intact(graph, plan, arena))
     run.faults.push_back("wrote between the tensors of the arena");
+  if (arena && !poisoned(arena + workspace, arena + workspace + kGuard))
+    run.faults.push_back("wrote after the scratch memory");
   return run;
 }
 

@@ -23,6 +23,6 @@ MemoryPlan guarded_plan(const Graph& graph);
 /// at afterwards; so are outputs before the run, so that an element left unwritten shows.
 /// `overwritten`: the input that the plan lets the program write over.
 GuardedRun guarded_run(const Backend& backend, const Graph& graph, const MemoryPlan& plan,
-                       const Tensors& inputs, const std::string& overwritten = {});
+                       const Tensors& inputs, const std::string& overwritten = {}, int threads = 2);
 
 }  // namespace expgraph::test
