@@ -119,10 +119,10 @@ class Draw {
     const auto channels = [&] { return random_.coin() ? 32 : random_.in(32, kChannels); };
     const int64_t inputs = channels(), outputs = channels();
     Shape shape{kBatch, inputs, side(), side()};
-    const int64_t tiles = random_.in(64, 220) * random_.pick<int64_t>({1, 1, 4});
+    const int64_t tiles = random_.in(64, 220) * random_.pick<int64_t>({1, 1, 1, 4});
     shape[0] = std::clamp<int64_t>(4 * tiles / (shape[2] * shape[3]), 1, kBatch);
     const int64_t padding = random_.pick<int64_t>({0, 1, 1, 1, 2, 3});
-    macs_ *= 3;
+    macs_ *= 5;
     return conv_case(f32(shape), outputs, 3, 3, both(1), padding);
   }
 
