@@ -32,11 +32,11 @@ class Planted final : public Backend {
       const TensorView& result = results[0].tensor;
       auto& host = dynamic_cast<HostStateStore&>(store);
       if (fault == 0) result.as<float>()[result.type.elements() / 2] += 1e-2f;
-      if (fault == 1) result.as<char>()[-1] = 0;
-      if (fault == 2) result.as<char>()[result.type.bytes()] = 0;
+      if (fault == 1) result.as<char>()[-1] ^= 1;
+      if (fault == 2) result.as<char>()[result.type.bytes()] ^= 1;
       if (fault == 3) inputs[0].tensor.as<char>()[0] ^= 1;
-      if (fault == 4) host.arena(1)[0] = std::byte{0};
-      if (fault == 5) host.arena(1)[workspace_bytes()] = std::byte{0};
+      if (fault == 4) host.arena(1)[0] ^= std::byte{1};
+      if (fault == 5) host.arena(1)[workspace_bytes()] ^= std::byte{1};
       if (fault == 6 && count % 2 == 0) result.as<char>()[0] ^= 1;
     }
     int64_t workspace_bytes() const override { return right->workspace_bytes(); }
