@@ -28,7 +28,7 @@ constexpr uint32_t kCases = 289;  // of a quick run
 /// of terms that are summed on the way to a value (they add up as a random walk), and the largest
 /// value, or 1. Sums of n terms one by one need about 1; algorithms by tiles add and subtract
 /// before they multiply.
-constexpr double kRounding = 16.0 / (1 << 24);
+constexpr double kRounding = 8.0 / (1 << 24);
 
 OpCase fuzz_case(uint32_t seed) { return test::fuzz_case(seed, target("onednn").fusions); }
 

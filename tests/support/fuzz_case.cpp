@@ -304,7 +304,7 @@ class Draw {
                       {x, x, one, x}, "");
         break;
       case 2:
-        c = make_case({{"adam_update", attributes({{"weight_decay", 0.42}, {"epsilon", 1e-3}})}},
+        c = make_case({{"adam_update", attributes({{"weight_decay", 0.42}, {"epsilon", 0.1}})}},
                       {x, x, one, one, one, x, x}, "");
         break;
       case 3:
