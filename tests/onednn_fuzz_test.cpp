@@ -5,12 +5,14 @@
 // EXPGRAPH_FUZZ_SEED=N: the case of that seed alone.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <hwy/targets.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 
 #include "core/passes/passes.h"
 #include "tests/support/fuzz_case.h"
@@ -213,6 +215,19 @@ TEST_CASE("operators and fusions of odd sizes do what reference does") {
   uint32_t seed = kSmallSeeds;
   while (Clock::now() < end) check_seed(seed++);
   MESSAGE("cases: ", seed - kSmallSeeds);
+}
+
+TEST_CASE("so they do in the vectors of older processors") {
+  const Backend& backend = load_backend("onednn");
+  std::set<std::string> ran{backend.describe()};  // names the instruction set of its vectors
+  for (int64_t rest = hwy::SupportedTargets(); rest != 0; rest &= rest - 1) {
+    hwy::GetChosenTarget().Update(rest & -rest);
+    if (!ran.insert(backend.describe()).second) continue;
+    INFO(backend.describe());
+    for (uint32_t seed = 0; seed < kCases / 3; ++seed) check_seed(seed);
+  }
+  hwy::GetChosenTarget().DeInit();
+  if (ran.size() == 1) MESSAGE("test skipped: this processor has one kind of vectors");
 }
 
 TEST_CASE("the quick seeds draw every operator and fusion that onednn runs") {
