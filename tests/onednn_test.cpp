@@ -6,63 +6,16 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <random>
 
 #include "core/data/choices.h"
 #include "core/passes/passes.h"
 #include "tests/support/guarded_run.h"
-#include "tests/support/op_case.h"
+#include "tests/support/random_case.h"
 
 using namespace expgraph;
 using namespace expgraph::test;
 
 namespace {
-
-class Random {
- public:
-  explicit Random(unsigned seed) : engine_(seed) {}
-  int64_t in(int64_t least, int64_t most) {
-    return std::uniform_int_distribution<int64_t>(least, most)(engine_);
-  }
-  /// Sizes that vectors of 4, 8 and 16 do not divide are as likely as those they do.
-  int64_t channels() { return in(0, 2) == 0 ? 16 * in(1, 4) : in(1, 67); }
-
- private:
-  std::mt19937 engine_;
-};
-
-Attributes attributes(std::initializer_list<std::pair<const char*, AttributeValue>> values) {
-  Attributes result;
-  for (const auto& [name, value] : values) result.set(name, value);
-  return result;
-}
-
-AttributeValue both(int64_t size) { return std::vector<int64_t>{size}; }
-
-TensorType f32(Shape shape) { return {DType::f32, std::move(shape)}; }
-
-/// A chain of ops, over inputs of those types.
-OpCase make_case(std::vector<std::pair<const char*, Attributes>> chain,
-                 std::vector<std::optional<TensorType>> inputs, const std::string& name) {
-  OpCase c;
-  c.name = name;
-  for (auto& [name_of_op, given] : chain) {
-    c.ops.push_back(&op(name_of_op));
-    c.attributes.push_back(given);
-    c.name += std::string(" ") + name_of_op;
-  }
-  c.inputs = std::move(inputs);
-  for (const auto& type : c.inputs) c.name += type ? " " + type->str() : " -";
-  c.tolerance = 2e-5;
-  return c;
-}
-
-/// Values so far apart that rounding does not decide which of two is the larger.
-void on_grid(OpCase& c, const std::string& input, const TensorType& type, Random& random) {
-  std::vector<double>& values = c.values[input];
-  for (int64_t i = 0; i < type.elements(); ++i)
-    values.push_back(static_cast<double>(random.in(-128, 127)) / 64);
-}
 
 /// Forward and gradient, as they are and fused, against reference without fusion.
 void check(const OpCase& c) {
@@ -123,8 +76,6 @@ OpCase conv_case(Random& random, int64_t n, int64_t c, int64_t m, int64_t h, int
                                            {"bias", bias}})}},
                    inputs, fmt::format("padding {}", padding));
 }
-
-using Chain = std::vector<std::pair<const char*, Attributes>>;
 
 /// A normalisation and what follows it.
 void check_norm(Random& random, const char* norm, bool pool, bool relu, int64_t n, int64_t c,

@@ -9,6 +9,7 @@
 #include "core/passes/passes.h"
 #include "tests/support/guarded_run.h"
 #include "tests/support/op_case.h"
+#include "tests/support/planted.h"
 
 using namespace expgraph;
 using namespace expgraph::test;
@@ -55,17 +56,6 @@ void check_in_place(const OpCase& c, const Graph& graph, const Tensors& want, co
   }
 }
 
-/// Forward, and backward where the ops have gradients.
-Graph whole_graph(const OpCase& c) {
-  std::optional<Graph> gradient = gradient_graph(c);
-  return gradient ? *std::move(gradient) : forward_graph(c);
-}
-
-/// As a step is made ready for onednn.
-Graph fused_for_onednn(const Graph& graph) {
-  return fuse(recompute(graph, target("onednn")), target("onednn"));
-}
-
 /// Whether a backend of that target is asked to compute this: the compiler turns the rest away.
 bool computes_in_types_of(const OpCase& c, const Target& target) {
   const Graph graph = whole_graph(c);
@@ -102,7 +92,7 @@ std::vector<std::string> faults_of(const OpCase& c, const Backend& tested,
   compare(c, whole_want, guarded_run(tested, whole, guarded_plan(whole), whole_inputs),
           "with gradient", faults);
   if (c.ops.size() > 1) {
-    const Graph fused = fused_for_onednn(whole);
+    const Graph fused = fused_for(target("onednn"), whole);
     compare(c, whole_want, guarded_run(tested, fused, guarded_plan(fused), whole_inputs), "fused",
             faults);
   }
@@ -113,7 +103,7 @@ std::vector<std::string> faults_of(const OpCase& c, const Backend& tested,
 std::vector<std::string> fused_kinds(const OpCase& c) {
   std::vector<std::string> kinds;
   if (c.ops.size() == 1) return kinds;
-  const Graph fused = fused_for_onednn(whole_graph(c));
+  const Graph fused = fused_for(target("onednn"), whole_graph(c));
   for (const Node& node : fused.nodes())
     if (node.body) kinds.push_back(node.attributes.text("kind"));
   return kinds;
@@ -132,43 +122,6 @@ std::map<std::string, int, std::less<>> coverage() {
   }
   return counts;
 }
-
-/// Reference with a fault planted after each run: 0 a wrong element, 1 a write before a result,
-/// 2 a write after a result, 3 a changed input, 4 a write in the arena's first gap.
-class Planted final : public Backend {
- public:
-  explicit Planted(int fault) : fault_(fault) {}
-  std::string name() const override { return "planted"; }
-  std::string describe() const override { return "reference with a planted fault"; }
-  bool supports(const OpSchema&) const override { return true; }
-  std::unique_ptr<StateStore> make_store() const override {
-    return load_backend("reference").make_store();
-  }
-  std::unique_ptr<Executable> compile(const Graph& graph, const MemoryPlan& plan,
-                                      const CompileOptions& options) const override {
-    return std::make_unique<Faulty>(load_backend("reference").compile(graph, plan, options),
-                                    fault_);
-  }
-
- private:
-  struct Faulty final : Executable {
-    Faulty(std::unique_ptr<Executable> r, int f) : right(std::move(r)), fault(f) {}
-    void run(std::span<const Binding> inputs, std::span<const Binding> results,
-             StateStore& store) override {
-      right->run(inputs, results, store);
-      const TensorView& result = results[0].tensor;
-      if (fault == 0) result.as<float>()[result.type.elements() / 2] += 1e-3f;
-      if (fault == 1) result.as<char>()[-1] = 0;
-      if (fault == 2) result.as<char>()[result.type.bytes()] = 0;
-      if (fault == 3) inputs[0].tensor.as<char>()[0] ^= 1;
-      if (fault == 4) dynamic_cast<HostStateStore&>(store).arena(1)[0] = std::byte{0};
-    }
-    int64_t workspace_bytes() const override { return right->workspace_bytes(); }
-    std::unique_ptr<Executable> right;
-    int fault;
-  };
-  int fault_;
-};
 
 }  // namespace
 
@@ -216,6 +169,6 @@ TEST_CASE("a planted fault of each kind is found, and no fault is found in refer
       corpus(), [](const OpCase& candidate) { return candidate.ops[0]->name == "conv2d"; });
   REQUIRE(c != corpus().end());
   CHECK(faults_of(*c, reference, reference).empty());
-  for (int fault = 0; fault < 5; ++fault)
-    CHECK_MESSAGE(!faults_of(*c, Planted(fault), reference).empty(), "fault ", fault);
+  for (int fault = 0; fault < Planted::kSeenInOneRun; ++fault)
+    CHECK_MESSAGE(!faults_of(*c, Planted(reference, fault), reference).empty(), "fault ", fault);
 }

@@ -1,73 +1,31 @@
-"""DavidNet's training step in PyTorch -> its time and memory, as a line of JSON.
-
-The same step as graphs/pipelines/davidnet.yaml: crop, flip and cutout of padded samples, forward,
-mean cross-entropy, backward, SGD with Nesterov momentum and weight decay; fp32, channels-last.
-"""
+"""A net's training step in PyTorch -> its time and memory, as a line of JSON."""
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import time
 
 import torch
-from torch import nn
-import torch.nn.functional as F
 
-PADDED, SIZE, CUTOUT = 40, 32, 8
+from peer_nets import TRAININGS
 
-
-def conv_bn_relu(inputs, outputs):
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-                         nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+WARM_UP = 3  # steps, the first among them
 
 
-class Residual(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.branch = nn.Sequential(conv_bn_relu(channels, channels),
-                                    conv_bn_relu(channels, channels))
-
-    def forward(self, x):
-        return x + self.branch(x)
-
-
-class Classifier(nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.linear = nn.Linear(channels, 10, bias=False)
-
-    def forward(self, x):
-        return 0.125 * self.linear(F.max_pool2d(x, 4).flatten(1))
-
-
-def davidnet(width):
-    return nn.Sequential(
-        conv_bn_relu(3, width),
-        conv_bn_relu(width, 2 * width), nn.MaxPool2d(2), Residual(2 * width),
-        conv_bn_relu(2 * width, 4 * width), nn.MaxPool2d(2),
-        conv_bn_relu(4 * width, 8 * width), nn.MaxPool2d(2), Residual(8 * width),
-        Classifier(8 * width))
-
-
-def augment(samples, index):
-    """Crops, flips and cuts samples [N, 40, 40, 3] at the index, with one gather."""
-    n = len(index)
-    rows = torch.randint(PADDED - SIZE + 1, (n, 1)) + torch.arange(SIZE)
-    columns = torch.randint(PADDED - SIZE + 1, (n, 1)) + torch.arange(SIZE)
-    columns = torch.where(torch.rand(n, 1) < 0.5, columns.flip(1), columns)
-    images = samples[index[:, None, None], rows[:, :, None], columns[:, None, :]]
-    place = torch.arange(SIZE)
-    inside = [(place >= first) & (place < first + CUTOUT)
-              for first in torch.randint(SIZE - CUTOUT + 1, (2, n, 1))]
-    images.masked_fill_((inside[0][:, :, None] & inside[1][:, None, :])[..., None], 0)
-    return images.permute(0, 3, 1, 2)  # channels-last in memory
+def process_age():
+    """Seconds since this process started, to a hundredth."""
+    with open("/proc/self/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    ticks = int(fields[19])  # since boot
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--net", choices=TRAININGS, default="davidnet")
     parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--compile", action="store_true")
@@ -75,31 +33,31 @@ def main():
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    net = davidnet(arguments.width).to(memory_format=torch.channels_last)
-    parameters = sum(p.numel() for p in net.parameters())
-    run = torch.compile(net) if arguments.compile else net
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True,
-                                weight_decay=5e-4, fused=True)
-    count = max(2048, arguments.batch)
-    samples = torch.randn(count, PADDED, PADDED, 3)
+    count = 4 * arguments.batch
+    training = TRAININGS[arguments.net](count)
+    run = torch.compile(training.net) if arguments.compile else training.net
     labels = torch.randint(10, (count,))
 
-    def step():
+    def step(number):
         start = time.perf_counter()
         index = torch.randperm(count)[:arguments.batch]
-        loss = F.cross_entropy(run(augment(samples, index)), labels[index])
-        optimiser.zero_grad(set_to_none=True)
+        loss = training.loss(run(training.images(index)), labels[index])
+        training.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
+        training.optimiser.step()
+        training.after(number)
         assert torch.isfinite(loss)
         return time.perf_counter() - start
 
-    first = step()
-    seconds = statistics.median(step() for _ in range(arguments.steps))
+    step(1)
+    first_done = process_age()
+    for number in range(2, WARM_UP + 1):
+        step(number)
+    seconds = statistics.median(step(WARM_UP + k + 1) for k in range(arguments.steps))
     print(json.dumps({
         "torch": torch.__version__,
-        "parameters": parameters,
-        "first_step_s": first,
+        "parameters": sum(p.numel() for p in training.net.parameters()),
+        "first_step_done_s": first_done,
         "ms_per_step": 1e3 * seconds,
         "images_per_second": arguments.batch / seconds,
         "peak_rss_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,

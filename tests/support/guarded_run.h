@@ -19,10 +19,10 @@ struct GuardedRun {
 /// neither read nor results are not materialised.
 MemoryPlan guarded_plan(const Graph& graph);
 
-/// Runs once. All memory that the program is not given is filled with NaN (bytes 0xff) and looked
-/// at afterwards; so are outputs before the run, so that an element left unwritten shows.
+/// Runs once. All memory that the program is not given is filled with NaNs and looked at
+/// afterwards; so are outputs before the run, so that an element left unwritten shows.
 /// `overwritten`: the input that the plan lets the program write over.
 GuardedRun guarded_run(const Backend& backend, const Graph& graph, const MemoryPlan& plan,
-                       const Tensors& inputs, const std::string& overwritten = {});
+                       const Tensors& inputs, const std::string& overwritten = {}, int threads = 2);
 
 }  // namespace expgraph::test

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "core/build_graph.h"
+#include "core/passes/passes.h"
 #include "core/support/half.h"
 
 namespace expgraph::test {
@@ -156,6 +157,16 @@ void Tensor::set(int64_t i, double value) {
             [&]<typename T>(T*) { reinterpret_cast<T*>(bytes.data())[i] = static_cast<T>(value); });
 }
 
+std::vector<double> Tensor::values() const {
+  std::vector<double> all(static_cast<size_t>(type.elements()));
+  with_type(type.dtype, [&]<typename T>(T*) {
+    const T* from = reinterpret_cast<const T*>(bytes.data());
+    std::transform(from, from + all.size(), all.begin(),
+                   [](const T& element) { return static_cast<double>(element); });
+  });
+  return all;
+}
+
 std::vector<OpCase> read_op_cases(const std::string& folder) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder))
@@ -200,6 +211,15 @@ std::optional<Graph> gradient_graph(const OpCase& c) {
   return graph;
 }
 
+Graph whole_graph(const OpCase& c) {
+  std::optional<Graph> gradient = gradient_graph(c);
+  return gradient ? *std::move(gradient) : forward_graph(c);
+}
+
+Graph fused_for(const Target& target, const Graph& graph) {
+  return fuse(recompute(graph, target), target);
+}
+
 Tensors make_inputs(const OpCase& c, const Graph& graph) {
   std::seed_seq seed(c.name.begin(), c.name.end());
   std::mt19937_64 random(seed);
@@ -233,14 +253,15 @@ std::string difference(const Tensor& want, const Tensor& got, double tolerance, 
     return fmt::format("is {}, expected {}", got.type.str(), want.type.str());
   double largest = floor, worst = 0;
   int64_t where = -1;
-  for (int64_t i = 0; i < want.type.elements(); ++i) {
-    if (std::isfinite(want.at(i))) largest = std::max(largest, std::abs(want.at(i)));
-    if (got.at(i) == want.at(i)) continue;  // infinities too
-    const double error = std::abs(got.at(i) - want.at(i));
+  const std::vector<double> right = want.values(), found = got.values();
+  for (size_t i = 0; i < right.size(); ++i) {
+    if (std::isfinite(right[i])) largest = std::max(largest, std::abs(right[i]));
+    if (found[i] == right[i]) continue;  // infinities too
+    const double error = std::abs(found[i] - right[i]);
     if (where >= 0 && error <= worst) continue;
     if (std::isnan(error))
-      return fmt::format("element {} is {}, expected {}", i, got.at(i), want.at(i));
-    where = i;
+      return fmt::format("element {} is {}, expected {}", i, found[i], right[i]);
+    where = static_cast<int64_t>(i);
     worst = error;
   }
   const double allowed = is_real(want.type.dtype) ? tolerance * (largest > 0 ? largest : 1) : 0;

@@ -9,6 +9,7 @@
 
 #include "core/backend.h"
 #include "core/ir/op_schema.h"
+#include "core/passes/target.h"
 #include "core/spec/yaml.h"
 
 namespace expgraph::test {
@@ -19,6 +20,7 @@ struct Tensor {
       : type(std::move(t)), bytes(static_cast<size_t>(type.bytes())) {}
   double at(int64_t i) const;
   void set(int64_t i, double value);
+  std::vector<double> values() const;  ///< all elements
   TensorView view() { return {type, bytes.data()}; }
 
   TensorType type;
@@ -57,6 +59,12 @@ Graph forward_graph(const OpCase& c);
 /// the first output; results "gradient/<input>", and each output of each node that the rules add.
 /// Nothing when a rule is missing.
 std::optional<Graph> gradient_graph(const OpCase& c);
+
+/// gradient_graph, or forward_graph where there is none.
+Graph whole_graph(const OpCase& c);
+
+/// As a step is made ready for a target.
+Graph fused_for(const Target& target, const Graph& graph);
 
 /// Values for every input leaf, from the case and its name as seed.
 Tensors make_inputs(const OpCase& c, const Graph& graph);
