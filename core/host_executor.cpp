@@ -58,7 +58,8 @@ HostExecutable::HostExecutable(const Graph& graph, MemoryPlan plan, std::vector<
   EXPGRAPH_CHECK(plan_.placements.size() == graph.values().size());
   std::vector<int64_t> scratch;
   for (const Kernel& kernel : kernels_) scratch.push_back(kernel.scratch_bytes);
-  scratch_ = place_scratch(graph, plan_, scratch);
+  constexpr int64_t kAlignment = 64;
+  plan_ = add_scratch(graph, plan_, scratch, kAlignment);
   pointers_.resize(graph.values().size());
   for (const Node& node : graph.nodes()) {
     Step& step = steps_.emplace_back();
@@ -128,7 +129,7 @@ void HostExecutable::run_node(size_t node, std::byte* arena) {
   if (std::ranges::all_of(step.outputs, unread)) return;
   const NodeId id{static_cast<int32_t>(node)};
   const auto start = options_.profile ? Clock::now() : Clock::time_point{};
-  kernels_[node].run({step.inputs, step.outputs, arena + scratch_.offsets[node]});
+  kernels_[node].run({step.inputs, step.outputs, arena + plan_.scratch[node]});
   if (options_.profile)
     times_.push_back({id, std::chrono::duration<double>(Clock::now() - start).count()});
   if (options_.check_finite && !first_non_finite_) {

@@ -7,7 +7,6 @@
 
 #include "core/backend.h"
 #include "core/host_store.h"
-#include "core/passes/place_scratch.h"
 
 namespace expgraph {
 
@@ -32,7 +31,7 @@ class HostExecutable final : public Executable {
 
   void run(std::span<const Binding> inputs, std::span<const Binding> results,
            StateStore& store) override;
-  int64_t workspace_bytes() const override { return scratch_.bytes; }
+  int64_t workspace_bytes() const override { return plan_.arena_bytes; }
   std::vector<NodeTime> profile() const override { return times_; }
   std::optional<NodeId> first_non_finite() const override { return first_non_finite_; }
 
@@ -48,7 +47,6 @@ class HostExecutable final : public Executable {
   MemoryPlan plan_;
   std::vector<Kernel> kernels_;
   CompileOptions options_;
-  NodeScratch scratch_;
   std::vector<Step> steps_;           // per node; types at once, pointers at each run
   std::vector<std::byte*> pointers_;  // per value
   std::vector<NodeTime> times_;

@@ -208,6 +208,7 @@ std::vector<OpSchema> conv_ops() {
        .state = state_conv,
        .gradient = gradient_conv,
        .cost = cost_conv,
+       .remade_by = "conv2d",
        .example = "conv: {op: conv2d, channels: 64, kernel: 3, padding: 1}"},
       {.name = "conv2d_backward_data",
        .family = "conv",

@@ -22,10 +22,11 @@ std::vector<int32_t> last_reads(const Graph& graph) {
   return last;
 }
 
-std::vector<Buffer> buffers_of(const Graph& graph, const std::vector<bool>& elsewhere, bool share) {
+std::vector<LiveBytes> buffers_of(const Graph& graph, const std::vector<bool>& elsewhere,
+                                  bool share) {
   const std::vector<int32_t> last = last_reads(graph);
   const auto end = static_cast<int32_t>(graph.nodes().size());
-  std::vector<Buffer> buffers;
+  std::vector<LiveBytes> buffers;
   std::vector<int32_t> buffer_of(graph.values().size(), -1);
   const auto at = [](ValueId value) { return static_cast<size_t>(value.index); };
   for (int32_t n = 0; n < end; ++n) {
@@ -41,7 +42,7 @@ std::vector<Buffer> buffers_of(const Graph& graph, const std::vector<bool>& else
                               std::ranges::count(node.inputs, over) == 1 &&
                               graph.type(over).bytes() == graph.type(output).bytes();
         if (!possible) continue;
-        Buffer& buffer = buffers[static_cast<size_t>(buffer_of[at(over)])];
+        LiveBytes& buffer = buffers[static_cast<size_t>(buffer_of[at(over)])];
         if (buffer.values.back() != over) continue;  // another output lies there already
         buffer.values.push_back(output);
         buffer.last = last[at(output)];

@@ -11,7 +11,7 @@ namespace expgraph {
 /// Bytes that one value has, or several after each other, each written in place over the one
 /// before. Times are node indices, both ends included; values read at the end are alive at time
 /// nodes().size().
-struct Buffer {
+struct LiveBytes {
   int32_t first = 0;
   int32_t last = 0;
   int64_t bytes = 0;
@@ -24,6 +24,7 @@ std::vector<int32_t> last_reads(const Graph& graph);
 
 /// Buffers of all values that nodes make and somebody reads, but those in `elsewhere` (by
 /// ValueId.index). With share == false every value has its own, alive throughout.
-std::vector<Buffer> buffers_of(const Graph& graph, const std::vector<bool>& elsewhere, bool share);
+std::vector<LiveBytes> buffers_of(const Graph& graph, const std::vector<bool>& elsewhere,
+                                  bool share);
 
 }  // namespace expgraph

@@ -33,7 +33,7 @@ bool fits_in_state(const Graph& graph, const StateUpdate& update,
 struct Placed {
   int64_t offset = 0;
   int64_t end = 0;
-  const Buffer* buffer = nullptr;
+  const LiveBytes* buffer = nullptr;
 };
 
 /// Where `bytes` fit best between `busy`, which is sorted by offset and may overlap.
@@ -53,11 +53,11 @@ int64_t best_offset(const std::vector<const Placed*>& busy, int64_t bytes) {
 }
 
 /// Offsets, in the order of `buffers`.
-std::vector<int64_t> place(const std::vector<Buffer>& buffers, int64_t alignment) {
+std::vector<int64_t> place(const std::vector<LiveBytes>& buffers, int64_t alignment) {
   std::vector<size_t> order(buffers.size());
   for (size_t k = 0; k < order.size(); ++k) order[k] = k;
   std::ranges::stable_sort(order, [&](size_t a, size_t b) {
-    const Buffer &x = buffers[a], &y = buffers[b];
+    const LiveBytes &x = buffers[a], &y = buffers[b];
     if (x.bytes != y.bytes) return x.bytes > y.bytes;
     return x.last - x.first > y.last - y.first;
   });
@@ -67,7 +67,7 @@ std::vector<int64_t> place(const std::vector<Buffer>& buffers, int64_t alignment
   placed.reserve(buffers.size());
   std::vector<const Placed*> by_offset, busy;
   for (const size_t k : order) {
-    const Buffer& buffer = buffers[k];
+    const LiveBytes& buffer = buffers[k];
     const int64_t bytes = (buffer.bytes + alignment - 1) / alignment * alignment;
     busy.clear();
     std::ranges::copy_if(by_offset, std::back_inserter(busy), [&](const Placed* other) {
@@ -79,6 +79,16 @@ std::vector<int64_t> place(const std::vector<Buffer>& buffers, int64_t alignment
                      &placed.back());
   }
   return offsets;
+}
+
+void set_offsets(const std::vector<LiveBytes>& buffers, const std::vector<int64_t>& offsets,
+                 MemoryPlan& plan) {
+  for (size_t k = 0; k < buffers.size(); ++k) {
+    for (const ValueId value : buffers[k].values) {
+      plan.placements[at(value)] = {.kind = Placement::Kind::arena, .offset = offsets[k]};
+    }
+    plan.arena_bytes = std::max(plan.arena_bytes, offsets[k] + buffers[k].bytes);
+  }
 }
 
 }  // namespace
@@ -107,15 +117,40 @@ MemoryPlan plan_memory(const Graph& graph, const Target& target, bool share) {
     }
   }
 
-  const std::vector<Buffer> buffers = buffers_of(graph, in_state, share);
-  const std::vector<int64_t> offsets = place(buffers, target.alignment);
-  for (size_t k = 0; k < buffers.size(); ++k) {
-    for (const ValueId value : buffers[k].values) {
-      plan.placements[at(value)] = {.kind = Placement::Kind::arena, .offset = offsets[k]};
-    }
-    plan.arena_bytes = std::max(plan.arena_bytes, offsets[k] + buffers[k].bytes);
-  }
+  const std::vector<LiveBytes> buffers = buffers_of(graph, in_state, share);
+  set_offsets(buffers, place(buffers, target.alignment), plan);
   return plan;
+}
+
+MemoryPlan add_scratch(const Graph& graph, const MemoryPlan& plan, std::span<const int64_t> scratch,
+                       int64_t alignment) {
+  MemoryPlan result = plan;
+  result.scratch.assign(scratch.size(), 0);
+  if (!plan.share) {
+    const int64_t end = (plan.arena_bytes + alignment - 1) / alignment * alignment;
+    for (size_t n = 0; n < scratch.size(); ++n) {
+      result.scratch[n] = end;
+      result.arena_bytes = std::max(result.arena_bytes, end + scratch[n]);
+    }
+    return result;
+  }
+  std::vector<bool> elsewhere;
+  for (const Placement& place : plan.placements) {
+    elsewhere.push_back(place.kind != Placement::Kind::arena);
+  }
+  std::vector<LiveBytes> buffers = buffers_of(graph, elsewhere, true);
+  const size_t values = buffers.size();
+  for (size_t n = 0; n < scratch.size(); ++n) {
+    const auto time = static_cast<int32_t>(n);
+    if (scratch[n] > 0) buffers.push_back({.first = time, .last = time, .bytes = scratch[n]});
+  }
+  const std::vector<int64_t> offsets = place(buffers, alignment);
+  result.arena_bytes = 0;
+  set_offsets(buffers, offsets, result);
+  for (size_t k = values; k < buffers.size(); ++k) {
+    result.scratch[static_cast<size_t>(buffers[k].first)] = offsets[k];
+  }
+  return result;
 }
 
 }  // namespace expgraph

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/ir/graph.h"
@@ -27,6 +28,7 @@ struct MemoryPlan {
   std::vector<Placement> placements;  ///< by ValueId.index
   /// Updates whose value does not lie in its state already: copied at the end, in this order.
   std::vector<StateUpdate> copies;
+  std::vector<int64_t> scratch;  ///< by NodeId.index, with add_scratch: offsets in the arena
   int64_t arena_bytes = 0;
   bool share = true;          ///< whether bytes are used again once nobody reads what lies there
   int64_t state_bytes = 0;    ///< all state leaves
@@ -37,6 +39,11 @@ struct MemoryPlan {
 /// Greedy by size (best fit over lifetimes). With share == false every value has its own bytes and
 /// nothing is in place: the oracle of the tests.
 MemoryPlan plan_memory(const Graph& graph, const Target& target, bool share = true);
+
+/// The plan with room for what a backend's kernels need while they run (bytes by NodeId.index),
+/// where nothing that is alive then lies: no more than the busiest node needs. Values move.
+MemoryPlan add_scratch(const Graph& graph, const MemoryPlan& plan, std::span<const int64_t> scratch,
+                       int64_t alignment);
 
 /// Throws std::logic_error when two values that are alive at once overlap, or an in-place write
 /// destroys a value that is read later.

@@ -42,6 +42,8 @@ std::vector<ValueId> inputs_again(const Node& node) {
     const int output = node.op->output_index(input.name);
     const int same = node.op->input_index(input.name);
     EXPGRAPH_CHECK(output >= 0 || same >= 0);
+    const bool absent = output < 0 && static_cast<size_t>(same) >= node.inputs.size();
+    if (absent) continue;  // an optional one, at the end
     inputs.push_back(output >= 0 ? node.outputs[static_cast<size_t>(output)]
                                  : node.inputs[static_cast<size_t>(same)]);
   }
@@ -69,7 +71,7 @@ class Profile {
       }
     }
     for (const StateUpdate& update : graph.updates()) elsewhere_[at(update.value)] = true;
-    for (const Buffer& buffer : buffers_of(graph, elsewhere_, true)) {
+    for (const LiveBytes& buffer : buffers_of(graph, elsewhere_, true)) {
       add(base_, buffer.first, buffer.last + 1, buffer.bytes);
     }
   }
@@ -120,9 +122,14 @@ class Profile {
     for (int32_t t = begin; t < end; ++t) bytes[static_cast<size_t>(t)] += more;
   }
   int64_t size(ValueId value) const { return graph_.type(value).bytes(); }
+  /// Whether it can be made again in about the time that writing and reading it takes: of
+  /// convolutions those of few channels.
   bool is_cheap(ValueId value) const {
-    return !graph_.is_leaf(value) && graph_.value(value).output == 0 &&
-           !graph_.node(graph_.value(value).producer).op->remade_by.empty();
+    constexpr int64_t kOperations = 64;  // an element
+    if (graph_.is_leaf(value) || graph_.value(value).output != 0) return false;
+    const Node& node = graph_.node(graph_.value(value).producer);
+    return !node.op->remade_by.empty() &&
+           cost_of(graph_, node).flops <= kOperations * graph_.type(value).elements();
   }
   bool is_alive(ValueId value, int32_t time, const Drops& drops) const {
     if (elsewhere_[at(value)] || last_[at(value)] < time) return false;
