@@ -51,14 +51,14 @@ std::string limits_text(const BenchResult& result) {
 std::string memory_text(const BenchResult& result) {
   const PlannedMemory& planned = result.planned;
   const SideMemory& side = planned.side;
-  std::string text =
-      fmt::format("{} peak memory of the process, {} planned ({:+.1f} %):\n",
-                  bytes_text(result.peak_rss_bytes), bytes_text(planned.total()),
-                  percent(double(planned.total()), double(result.peak_rss_bytes)) - 100);
-  text += fmt::format("  {} the process before it compiles (measured), {} states, {} the step\n",
-                      bytes_text(planned.process), bytes_text(side.states), bytes_text(side.step));
-  return text + fmt::format("  {} batches, {} making them, {} samples\n", bytes_text(side.batches),
-                            bytes_text(side.feed), bytes_text(side.samples + planned.data));
+  const double share = percent(double(planned.total()), double(result.peak_rss_bytes));
+  return fmt::format("{} peak memory of the process, {} planned ({:+.1f} %):\n",
+                     bytes_text(result.peak_rss_bytes), bytes_text(planned.total()), share - 100) +
+         fmt::format("  {} states, {} the step, {} batches, {} making them, {} samples\n",
+                     bytes_text(side.states), bytes_text(side.step), bytes_text(side.batches),
+                     bytes_text(side.feed), bytes_text(side.samples + planned.data)) +
+         fmt::format("  measured: {} code and libraries, {} before the program was compiled\n",
+                     bytes_text(planned.code), bytes_text(planned.before));
 }
 
 std::string start_text(const BenchResult& result) {
@@ -130,7 +130,8 @@ Json bench_json(const BenchResult& result) {
           {"peak_rss_bytes", result.peak_rss_bytes},
           {"planned_bytes", planned.total()},
           {"planned",
-           {{"process_before", planned.process},
+           {{"code", planned.code},
+            {"process_before", planned.before},
             {"states", planned.side.states},
             {"step", planned.side.step},
             {"batches", planned.side.batches},

@@ -91,6 +91,7 @@ void time_steps(const Setting& setting, const BenchOptions& options,
   result.lower_s = quantile(times, 0.25);
   result.upper_s = quantile(times, 0.75);
   result.planned.side = training.memory();
+  result.planned.code = mapped_bytes();
 }
 
 TimedNode describe(const Graph& graph, const Node& node) {
@@ -168,7 +169,7 @@ double BenchResult::alone_gflops() const {
 BenchResult bench(FlatSpec spec, const Backend& backend, const BenchOptions& options) {
   if (options.batch > 0) set_batch(spec, options.batch);
   const int64_t batch = build_pipeline(spec, {.dataset = endless}).train.batch;
-  const PlannedMemory planned{.process = resident_bytes()};
+  const PlannedMemory planned{.before = own_bytes()};
   const auto start = std::chrono::steady_clock::now();
   CompilePipelineOptions compile{.backend = backend.name()};
   compile.build.dataset = [&](const std::string& name, const std::string& split,

@@ -44,12 +44,14 @@ struct OperatorTime {
   double gflops = 0;   ///< billions of floating point operations a second
 };
 
-/// Where the memory of a process goes that trains, bytes.
+/// Where the memory of a process goes that trains, bytes. The first two are measured: no plan can
+/// tell them.
 struct PlannedMemory {
-  int64_t process = 0;  ///< measured: what it had before the program was compiled
+  int64_t code = 0;    ///< of the program and its libraries, as far as it was used
+  int64_t before = 0;  ///< what else the process had before the program was compiled
   SideMemory side;
   int64_t data = 0;  ///< samples as they were opened
-  int64_t total() const { return process + side.total() + data; }
+  int64_t total() const { return code + before + side.total() + data; }
 };
 
 struct BenchResult {

@@ -16,7 +16,8 @@ constexpr double kWidth = 860, kPlotHeight = 470;
 constexpr double kLeft = 62, kRight = 20, kTop = 54, kBelow = 48;
 constexpr double kLegendRow = 19;
 constexpr size_t kLegendColumns = 2;
-constexpr double kLargest = 30;  // radius of a node that takes all the time, times 2
+constexpr double kLeastShare = 1e-4;  // of the time: what takes less does not widen the axes
+constexpr double kLargest = 60;       // radius of a node that takes all the time
 constexpr std::array<std::string_view, 9> kColours{"#3b76d6", "#d9772e", "#2f9e63",
                                                    "#d1456b", "#8562d8", "#1f97a6",
                                                    "#a48c3f", "#c04fb4", "#7b8794"};
@@ -35,7 +36,10 @@ struct Decades {
     high = any ? std::max(high, std::ceil(at)) : std::ceil(at);
     any = true;
   }
-  double part(double value) const { return (std::log10(value) - low) / (high - low); }
+  /// From 0 to 1; what lies beyond is put on the edge.
+  double part(double value) const {
+    return std::clamp((std::log10(value) - low) / (high - low), 0.0, 1.0);
+  }
 };
 
 double intensity(const TimedNode& node) {
@@ -52,7 +56,9 @@ class Writer {
     const Peaks& peaks = result.peaks;
     for (const TimedNode& node : result.nodes) {
       total_ += node.seconds;
-      if (!has_place(node)) continue;
+    }
+    for (const TimedNode& node : result.nodes) {
+      if (!has_place(node) || node.seconds < kLeastShare * total_) continue;
       x_.add(intensity(node));
       y_.add(gflops(node));
     }
@@ -165,8 +171,8 @@ class Writer {
       const double share = node->seconds / total_;
       put("<circle class=\"node\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\" fill=\"{}\" "
           "fill-opacity=\"0.5\" stroke=\"{}\"><title>{}</title></circle>\n",
-          left(intensity(*node)), top(gflops(*node)),
-          std::max(2.5, 2 * kLargest * std::sqrt(share)), colour(k), colour(k),
+          left(intensity(*node)), top(gflops(*node)), std::max(2.5, kLargest * std::sqrt(share)),
+          colour(k), colour(k),
           escape_markup(fmt::format("{} {}: {:.3f} ms ({:.1f} %), {:.1f} GFLOP/s, {:.1f} GB/s",
                                     node->path, node->name, node->seconds * 1e3, share * 100,
                                     gflops(*node),

@@ -24,7 +24,9 @@ int64_t status_bytes(const std::string& name) {
 
 }  // namespace
 
-int64_t resident_bytes() { return status_bytes("VmRSS"); }
+int64_t own_bytes() { return status_bytes("RssAnon"); }
+
+int64_t mapped_bytes() { return status_bytes("RssFile"); }
 
 int64_t peak_resident_bytes() { return status_bytes("VmHWM"); }
 

@@ -5,10 +5,13 @@
 
 namespace expgraph {
 
-/// Memory that it has now (VmRSS), bytes.
-int64_t resident_bytes();
+/// Memory that it has now and shares with no file (RssAnon), bytes.
+int64_t own_bytes();
 
-/// Most memory that it has had (VmHWM), bytes.
+/// Of its code and its libraries, what it has in memory now (RssFile), bytes.
+int64_t mapped_bytes();
+
+/// Most memory that it has had, of both kinds (VmHWM), bytes.
 int64_t peak_resident_bytes();
 
 /// Since it was started, to 10 ms: loading of its libraries included.
