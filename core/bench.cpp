@@ -98,9 +98,9 @@ TimedNode describe(const Graph& graph, const Node& node) {
   std::vector<std::string> types;
   for (const ValueId output : node.outputs) types.push_back(graph.type(output).str());
   return {.name = display_name(node),
+          .cost = cost_of(graph, node),
           .path = node.path,
-          .shape = fmt::format("{}", fmt::join(types, ", ")),
-          .cost = cost_of(graph, node)};
+          .shape = fmt::format("{}", fmt::join(types, ", "))};
 }
 
 void time_nodes(const Setting& setting, const BenchOptions& options, BenchResult& result) {

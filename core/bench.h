@@ -26,10 +26,10 @@ struct BenchOptions {
 /// A node of a step.
 struct TimedNode {
   std::string name;  ///< its operator, or the kind of its fusion
-  std::string path;
-  std::string shape;  ///< types of its outputs
   Cost cost;
   double seconds = 0;  ///< mean over the profiled steps
+  std::string path;
+  std::string shape;   ///< types of its outputs
   double alone_s = 0;  ///< with limits: the best of kRepeats runs in a row
   NodeTime last;       ///< in the last profiled step
 
