@@ -1,88 +1,70 @@
-// bench: a pipeline -> time of a training step, work, memory, and time by operator.
+// bench: a pipeline -> time of a training step, work, memory, time by operator; and by node, as
+// files of a folder.
 #include "core/bench.h"
 
 #include <fmt/ostream.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "cli/bench_text.h"
 #include "cli/commands.h"
-#include "core/passes/precision.h"
+#include "core/bench/profile_files.h"
 #include "core/study/machine.h"
-#include "core/study/table.h"
+#include "core/support/fs.h"
+#include "viz/roofline.h"
 
 namespace expgraph {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct Arguments {
   StudyArguments study;
-  BenchOptions options;
+  BenchOptions options{.limits = true};
   std::string backend = "onednn";
+  std::string folder;  ///< for the profile; empty: none
   bool json = false;
 };
 
-Json json_of(const BenchResult& result) {
-  Json operators = Json::array();
-  for (const OperatorTime& one : result.operators) {
-    operators.push_back({{"name", one.name},
-                         {"nodes", one.nodes},
-                         {"seconds", one.seconds},
-                         {"gflops", one.gflops}});
+/// Before anything is timed: the folder is there and takes files.
+void open_folder(const Study& study, const std::string& folder) {
+  if (std::ranges::count(study.profiles, folder) > 0) {
+    throw Error(fmt::format("'{}' is a profile of the study, --profile wants a folder", folder), {},
+                ExitCode::usage)
+        .note(fmt::format("--study-profile {} chooses it", folder));
   }
-  return {{"backend", result.backend},
-          {"machine", machine_name()},
-          {"precision", precision_name(result.precision)},
-          {"batch", result.batch},
-          {"steps", result.steps},
-          {"samples_generated", result.samples},
-          {"images_per_second", result.images_per_second},
-          {"ms_per_step", result.median_s * 1e3},
-          {"ms_per_step_quartiles", {result.lower_s * 1e3, result.upper_s * 1e3}},
-          {"gflops", result.gflops},
-          {"gflop_per_step", double(result.flops) * 1e-9},
-          {"parameters", result.parameters},
-          {"peak_rss_bytes", result.peak_rss_bytes},
-          {"planned_bytes", result.planned_bytes},
-          {"compile_s", result.compile_s},
-          {"first_step_s", result.first_step_s},
-          {"operators", operators}};
+  system_fs().make_folder(folder);
+  const std::string probe = folder + "/trace.json.part";
+  write_file(probe, "");
+  system_fs().remove(probe);
 }
 
-void print_text(std::ostream& out, const BenchResult& result) {
-  fmt::print(out, "{:.1f} images/s on {} ({}, batch {})\n", result.images_per_second,
-             result.backend, precision_name(result.precision), result.batch);
-  fmt::print(out, "{:.2f} ms/step: median of {} steps, quartiles {:.2f} to {:.2f} ms\n",
-             result.median_s * 1e3, result.steps, result.lower_s * 1e3, result.upper_s * 1e3);
-  fmt::print(out, "{:.1f} GFLOP/s ({:.1f} GFLOP a step)\n", result.gflops,
-             double(result.flops) * 1e-9);
-  fmt::print(out, "{} peak memory of the process; {} planned for states, activations, inputs\n",
-             bytes_text(result.peak_rss_bytes), bytes_text(result.planned_bytes));
-  fmt::print(out, "{:.2f} s to compile, {:.2f} s for the first step\n", result.compile_s,
-             result.first_step_s);
-  if (result.operators.empty()) return;
-  double total = 0;
-  for (const OperatorTime& one : result.operators) total += one.seconds;
-  std::vector<std::vector<std::string>> rows{{"operator", "nodes", "ms", "share", "GFLOP/s"}};
-  for (const OperatorTime& one : result.operators) {
-    rows.push_back({one.name, std::to_string(one.nodes), fmt::format("{:.2f}", one.seconds * 1e3),
-                    fmt::format("{:.1f} %", one.seconds / total * 100),
-                    fmt::format("{:.1f}", one.gflops)});
-  }
-  fmt::print(out, "\n{}", columns_text(rows, {false, true, true, true, true}));
+void write_profile(const std::string& folder, const std::string& title, const BenchResult& result) {
+  write_file(folder + "/trace.json", trace_json(result));
+  write_file(folder + "/profile.json", profile_json(result, machine_name()));
+  write_file(folder + "/profile.txt", nodes_text(result));
+  write_file(folder + "/roofline.svg", roofline_svg(result, title));
 }
 
 ExitCode run_bench(const Arguments& arguments, Streams& streams) {
-  const Variant variant = choose_variant(arguments.study);
+  const Study study = one_variant(arguments.study);
+  const Variant& variant = study.variants.back();
+  if (!arguments.folder.empty()) open_folder(study, arguments.folder);
   const BenchResult result =
       bench(variant.spec, load_backend(arguments.backend), arguments.options);
+  if (!arguments.folder.empty()) {
+    write_profile(arguments.folder,
+                  fmt::format("{}, batch {}, on {}, {}", variant.name, result.batch, result.backend,
+                              machine_name()),
+                  result);
+  }
   fmt::print(streams.err, "note: {} samples of random bytes stand in for the data set\n",
              result.samples);
   if (arguments.json) {
-    print_json(streams, json_of(result));
+    print_json(streams, bench_json(result));
   } else {
-    print_text(streams.out, result);
+    fmt::print(streams.out, "{}", bench_text(result));
   }
   return ExitCode::done;
 }
@@ -91,7 +73,10 @@ ExitCode run_bench(const Arguments& arguments, Streams& streams) {
 
 Action add_bench(CLI::App& app, Streams& streams) {
   const auto arguments = std::make_shared<Arguments>();
-  add_variant_arguments(app, arguments->study);
+  add_variant_arguments(app, arguments->study, "--study-profile");
+  app.add_option("--profile", arguments->folder,
+                 "folder for trace.json, roofline.svg, profile.json and profile.txt, by node")
+      ->type_name("DIR");
   app.add_option("--backend", arguments->backend, "onednn (default), libtorch or reference")
       ->type_name("NAME");
   app.add_option("--batch", arguments->options.batch, "samples a step (default: the pipeline's)")

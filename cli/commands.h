@@ -42,8 +42,13 @@ void add_study_arguments(CLI::App& app, StudyArguments& arguments);
 /// Reads the study (or the pipeline, a study of one variant). Error when nothing is left of it.
 Study read_study(const StudyArguments& arguments);
 
-/// FILE[:VARIANT] --profile --set, for a command that works on one variant.
-void add_variant_arguments(CLI::App& app, StudyArguments& arguments);
+/// FILE[:VARIANT] --profile --set, for a command that works on one variant; `profile` is that
+/// option's name where the command has another use for it.
+void add_variant_arguments(CLI::App& app, StudyArguments& arguments,
+                           const std::string& profile = "--profile");
+
+/// The study with none but that variant.
+Study one_variant(const StudyArguments& arguments);
 
 /// The variant that FILE:VARIANT names; the last of the study without a name.
 Variant choose_variant(const StudyArguments& arguments);

@@ -18,9 +18,8 @@ namespace expgraph {
 
 namespace {
 
-void add_values(CLI::App& app, StudyArguments& arguments) {
-  app.add_option("--profile", arguments.profile, "named set of values of the study")
-      ->type_name("NAME");
+void add_values(CLI::App& app, StudyArguments& arguments, const std::string& profile) {
+  app.add_option(profile, arguments.profile, "named set of values of the study")->type_name("NAME");
   app.add_option("--set", arguments.set, "overrides path.attribute=value or parameter=value")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
@@ -36,7 +35,7 @@ void add_values(CLI::App& app, StudyArguments& arguments) {
 
 void add_study_arguments(CLI::App& app, StudyArguments& arguments) {
   app.add_option("FILE", arguments.file, "a study or a pipeline (YAML)")->required();
-  add_values(app, arguments);
+  add_values(app, arguments, "--profile");
   app.add_option("--only", arguments.only, "variants by name or glob; 'final' is the last")
       ->type_name("NAME,...")
       ->delimiter(',')
@@ -46,7 +45,7 @@ void add_study_arguments(CLI::App& app, StudyArguments& arguments) {
       ->check(CLI::Range(1, 1000));
 }
 
-void add_variant_arguments(CLI::App& app, StudyArguments& arguments) {
+void add_variant_arguments(CLI::App& app, StudyArguments& arguments, const std::string& profile) {
   app.add_option("FILE[:VARIANT]", arguments.file,
                  arguments.networks
                      ? "a pipeline, a network, a run's folder, or a study and a variant of it "
@@ -54,7 +53,7 @@ void add_variant_arguments(CLI::App& app, StudyArguments& arguments) {
                      : "a pipeline, a run's folder, or a study and a variant of it (default: the "
                        "last)")
       ->required();
-  add_values(app, arguments);
+  add_values(app, arguments, profile);
 }
 
 Study read_study(const StudyArguments& arguments) {
@@ -74,7 +73,7 @@ Study read_study(const StudyArguments& arguments) {
   return read_study(arguments.file, options, op_names());
 }
 
-Variant choose_variant(const StudyArguments& arguments) {
+Study one_variant(const StudyArguments& arguments) {
   StudyArguments one = arguments;
   const size_t colon = arguments.file.rfind(':');
   if (colon != std::string::npos && !std::filesystem::exists(arguments.file)) {
@@ -84,7 +83,13 @@ Variant choose_variant(const StudyArguments& arguments) {
     one.only = {"final"};
     if (std::filesystem::is_directory(one.file)) one.file += "/spec.yaml";  // of a stored run
   }
-  return read_study(one).variants.back();
+  Study study = read_study(one);
+  study.variants.erase(study.variants.begin(), study.variants.end() - 1);
+  return study;
+}
+
+Variant choose_variant(const StudyArguments& arguments) {
+  return one_variant(arguments).variants.back();
 }
 
 std::string backend_text(const std::string& name) {

@@ -53,12 +53,16 @@ struct Buffer {
 struct CompileOptions {
   int threads = 0;            ///< 0: all that the process may use
   bool profile = false;       ///< time every node
+  int repeats = 1;            ///< with profile: see NodeTime
   bool check_finite = false;  ///< look at every output; see Executable::first_non_finite
 };
 
+/// With CompileOptions::repeats a node that writes over none of its inputs and into no state is
+/// run that often in a row, and its time is the best one.
 struct NodeTime {
   NodeId node;
   double seconds = 0;
+  double start = 0;  ///< seconds after the run began
 };
 
 /// One program, ready to run. Its graph outlives it (the caller keeps it).

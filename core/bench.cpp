@@ -1,17 +1,17 @@
-// bench: a pipeline -> how long a step of its training takes on a backend, on generated samples.
+// bench: a pipeline -> how long a step of its training takes on a backend, on generated samples,
+// in how much memory, and which of its nodes take the time.
 #include "core/bench.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <map>
 
-#include "core/data/choices.h"
+#include "core/bench/samples.h"
 #include "core/precision_of.h"
-#include "core/train/side_run.h"
+#include "core/support/process.h"
 
 namespace expgraph {
 namespace {
@@ -23,19 +23,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The size of the training side's batch node; null when it has none.
-yaml::Value* batch_size(FlatSpec& spec) {
-  for (SpecNode& node : spec.nodes) {
-    const OpSchema* schema = node.is_group ? nullptr : find_op(node.op);
-    const bool train = node.path.starts_with("train/");
-    if (schema == nullptr || schema->role != OpRole::batch || !train) continue;
-    for (AttributeSpec& attribute : node.attributes) {
-      if (attribute.name == "size") return &attribute.value;
-    }
-  }
-  return nullptr;
-}
-
 /// The data set's shape, with room for any batch.
 DatasetInfo endless(const std::string& name, const std::string& split, const Location& where,
                     const Attributes& attributes) {
@@ -44,34 +31,21 @@ DatasetInfo endless(const std::string& name, const std::string& split, const Loc
   return info;
 }
 
-/// Random bytes and labels.
-std::shared_ptr<const Dataset> generate(const DatasetInfo& info) {
-  struct Storage {
-    std::vector<int32_t> pixels, labels;
-  };
-  const auto storage = std::make_shared<Storage>();
-  const int64_t words = info.count * info.height * info.width * info.channels / 4 + 1;
-  storage->pixels = draw_choices(0, "pixels", 0, words, {{std::numeric_limits<int32_t>::max()}});
-  storage->labels = draw_choices(0, "labels", 0, info.count, {{info.classes}});
-  auto data = std::make_shared<Dataset>();
-  data->info = info;
-  data->images = {reinterpret_cast<const uint8_t*>(storage->pixels.data()),
-                  static_cast<size_t>(info.count * info.height * info.width * info.channels)};
-  data->labels = storage->labels;
-  data->identity = "generated";
-  data->storage = storage;
-  return data;
-}
+/// What is trained on what: the same for each pass.
+struct Setting {
+  const CompiledPipeline& compiled;
+  std::shared_ptr<const Dataset> data;
+  const Backend& backend;
+};
 
 /// The training side of a compiled pipeline, going round its few batches.
 class Training {
  public:
-  Training(const CompiledPipeline& compiled, std::shared_ptr<const Dataset> data,
-           const Backend& backend, const CompileOptions& options)
-      : store_(backend.make_store()),
-        side_({.full = compiled.train,
-               .data = std::move(data),
-               .backend = backend,
+  Training(const Setting& setting, const CompileOptions& options)
+      : store_(setting.backend.make_store()),
+        side_({.full = setting.compiled.train,
+               .data = setting.data,
+               .backend = setting.backend,
                .options = options,
                .side = "train"}) {
     side_.batches.prepare(options.threads);
@@ -88,6 +62,7 @@ class Training {
   }
 
   std::vector<NodeTime> node_times() const { return side_.node_times(); }
+  SideMemory memory() const { return side_.memory(); }
 
  private:
   std::unique_ptr<StateStore> store_;
@@ -102,21 +77,56 @@ double quantile(const std::vector<double>& sorted, double part) {
   return sorted[low] + (at - double(low)) * (sorted[high] - sorted[low]);
 }
 
-std::vector<TimedNode> time_nodes(const Graph& graph, Training& training, int64_t steps) {
-  std::map<size_t, TimedNode> found;
-  for (int64_t k = 0; k < steps; ++k) {
-    training.step();
+void time_steps(const Setting& setting, const BenchOptions& options,
+                std::chrono::steady_clock::time_point start, BenchResult& result) {
+  Training training(setting, {.threads = options.threads});
+  result.compile_s = seconds_since(start);
+  result.first_step_s = training.step();
+  result.first_done_s = seconds_since_start();
+  for (int64_t k = 1; k < options.warm_up; ++k) training.step();
+  std::vector<double> times;
+  for (int64_t k = 0; k < options.steps; ++k) times.push_back(training.step());
+  std::sort(times.begin(), times.end());
+  result.median_s = quantile(times, 0.5);
+  result.lower_s = quantile(times, 0.25);
+  result.upper_s = quantile(times, 0.75);
+  result.planned.side = training.memory();
+  result.planned.code = mapped_bytes();
+}
+
+TimedNode describe(const Graph& graph, const Node& node) {
+  std::vector<std::string> types;
+  for (const ValueId output : node.outputs) types.push_back(graph.type(output).str());
+  return {.name = display_name(node),
+          .cost = cost_of(graph, node),
+          .path = node.path,
+          .shape = fmt::format("{}", fmt::join(types, ", "))};
+}
+
+void time_nodes(const Setting& setting, const BenchOptions& options, BenchResult& result) {
+  const Graph& graph = setting.compiled.train.step.graph;
+  Training training(setting, {.threads = options.threads, .profile = true});
+  for (int64_t k = 0; k < options.warm_up; ++k) training.step();
+  result.profiled_steps = std::clamp<int64_t>(options.steps / 4, 1, 10);
+  const auto steps = double(result.profiled_steps);
+  for (int64_t k = 0; k < result.profiled_steps; ++k) {
+    result.last_profiled_s = training.step();
+    result.profiled_s += result.last_profiled_s / steps;
     const std::vector<NodeTime> times = training.node_times();
     for (size_t at = 0; at < times.size(); ++at) {
-      const Node& node = graph.node(times[at].node);
-      TimedNode& entry = found[at];
-      if (k == 0) entry = {.name = display_name(node), .cost = cost_of(graph, node)};
-      entry.seconds += times[at].seconds / double(steps);
+      if (k == 0) result.nodes.push_back(describe(graph, graph.node(times[at].node)));
+      result.nodes[at].seconds += times[at].seconds / steps;
+      result.nodes[at].last = times[at];
     }
   }
-  std::vector<TimedNode> out;
-  for (auto& [at, entry] : found) out.push_back(std::move(entry));
-  return out;
+}
+
+void time_alone(const Setting& setting, const BenchOptions& options, BenchResult& result) {
+  Training training(setting, {.threads = options.threads, .profile = true, .repeats = kRepeats});
+  training.step();
+  const std::vector<NodeTime> times = training.node_times();
+  EXPGRAPH_CHECK(times.size() == result.nodes.size());
+  for (size_t at = 0; at < times.size(); ++at) result.nodes[at].alone_s = times[at].seconds;
 }
 
 std::vector<OperatorTime> operator_times(const std::vector<TimedNode>& nodes) {
@@ -140,17 +150,26 @@ std::vector<OperatorTime> operator_times(const std::vector<TimedNode>& nodes) {
 
 }  // namespace
 
-int64_t peak_resident_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t{usage.ru_maxrss} * 1024;
+double BenchResult::outside_products() const {
+  double products = 0;
+  for (const TimedNode& node : nodes) products += node.is_product() ? node.seconds : 0;
+  return 1 - products / profiled_s;
+}
+
+double BenchResult::alone_gflops() const {
+  double work = 0, seconds = 0;
+  for (const TimedNode& node : nodes) {
+    if (!node.is_product()) continue;
+    work += double(node.cost.flops);
+    seconds += node.alone_s;
+  }
+  return seconds > 0 ? work / seconds * 1e-9 : 0;
 }
 
 BenchResult bench(FlatSpec spec, const Backend& backend, const BenchOptions& options) {
-  if (yaml::Value* size = batch_size(spec); size != nullptr && options.batch > 0) {
-    size->scalar = fmt::format("{}", options.batch);
-  }
+  if (options.batch > 0) set_batch(spec, options.batch);
   const int64_t batch = build_pipeline(spec, {.dataset = endless}).train.batch;
+  const PlannedMemory planned{.before = own_bytes()};
   const auto start = std::chrono::steady_clock::now();
   CompilePipelineOptions compile{.backend = backend.name()};
   compile.build.dataset = [&](const std::string& name, const std::string& split,
@@ -160,37 +179,27 @@ BenchResult bench(FlatSpec spec, const Backend& backend, const BenchOptions& opt
     return info;
   };
   const CompiledPipeline compiled = compile_pipeline(spec, compile);
-  const std::shared_ptr<const Dataset> data = generate(compiled.train.graphs.data);
+  const Setting setting{compiled, generate_samples(compiled.train.graphs.data), backend};
   BenchResult result{.backend = backend.name(),
                      .precision = precision_of(spec),
                      .batch = compiled.train.graphs.batch,
                      .steps = options.steps,
-                     .samples = data->info.count,
+                     .samples = setting.data->info.count,
                      .parameters = compiled.parameters,
                      .flops = compiled.flops,
-                     .planned_bytes = compiled.peak_bytes};
-  {
-    Training training(compiled, data, backend, {.threads = options.threads});
-    result.compile_s = seconds_since(start);
-    result.first_step_s = training.step();
-    for (int64_t k = 1; k < options.warm_up; ++k) training.step();
-    std::vector<double> times;
-    for (int64_t k = 0; k < options.steps; ++k) times.push_back(training.step());
-    std::sort(times.begin(), times.end());
-    result.median_s = quantile(times, 0.5);
-    result.lower_s = quantile(times, 0.25);
-    result.upper_s = quantile(times, 0.75);
-  }
+                     .planned = planned};
+  const Dataset& data = *setting.data;
+  result.planned.data = int64_t(data.images.size_bytes() + data.labels.size() * sizeof(int32_t));
+  time_steps(setting, options, start, result);
   result.images_per_second = double(result.batch) / result.median_s;
   result.gflops = double(result.flops) / result.median_s * 1e-9;
   result.peak_rss_bytes = peak_resident_bytes();
-  if (options.profile) {
-    Training training(compiled, data, backend, {.threads = options.threads, .profile = true});
-    for (int64_t k = 0; k < options.warm_up; ++k) training.step();
-    const int64_t steps = std::clamp<int64_t>(options.steps / 4, 1, 10);
-    result.nodes = time_nodes(compiled.train.step.graph, training, steps);
-    result.operators = operator_times(result.nodes);
-  }
+  if (!options.profile) return result;
+  time_nodes(setting, options, result);
+  result.operators = operator_times(result.nodes);
+  if (!options.limits) return result;
+  time_alone(setting, options, result);
+  result.peaks = measure_peaks(backend, result.precision, options.threads);
   return result;
 }
 

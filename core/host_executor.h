@@ -3,6 +3,7 @@
 // that compute on the host; they supply the kernels.
 #pragma once
 
+#include <chrono>
 #include <functional>
 
 #include "core/backend.h"
@@ -41,6 +42,7 @@ class HostExecutable final : public Executable {
   };
   void resolve(std::span<const Binding> inputs, HostStateStore& store, std::byte* arena);
   void run_node(size_t node, std::byte* arena);
+  bool may_repeat(size_t node) const;
   std::byte*& pointer(ValueId value) { return pointers_[static_cast<size_t>(value.index)]; }
 
   const Graph& graph_;
@@ -50,6 +52,7 @@ class HostExecutable final : public Executable {
   std::vector<Step> steps_;           // per node; types at once, pointers at each run
   std::vector<std::byte*> pointers_;  // per value
   std::vector<NodeTime> times_;
+  std::chrono::steady_clock::time_point start_;  // of the run
   std::optional<NodeId> first_non_finite_;
 };
 

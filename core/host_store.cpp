@@ -2,6 +2,7 @@
 #include "core/host_store.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <cstring>
 #include <new>
@@ -10,13 +11,28 @@ namespace expgraph {
 
 namespace {
 constexpr auto kAlignment = std::align_val_t{64};
+constexpr size_t kLarge = 128 << 10;
+
+std::byte* map(size_t bytes) {
+  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<std::byte*>(data);
 }
 
-AlignedBuffer::AlignedBuffer(int64_t bytes)
-    : data_(static_cast<std::byte*>(::operator new(static_cast<size_t>(bytes), kAlignment))),
-      bytes_(bytes) {}
+}  // namespace
 
-void AlignedBuffer::Free::operator()(std::byte* data) const { ::operator delete(data, kAlignment); }
+AlignedBuffer::AlignedBuffer(int64_t bytes) : bytes_(bytes) {
+  const auto size = static_cast<size_t>(bytes);
+  if (size >= kLarge) {
+    data_ = decltype(data_)(map(size), FreeAligned{size});
+  } else {
+    data_.reset(static_cast<std::byte*>(::operator new(size, kAlignment)));
+  }
+}
+
+void FreeAligned::operator()(std::byte* data) const {
+  mapped > 0 ? (void)munmap(data, mapped) : ::operator delete(data, kAlignment);
+}
 
 void HostStateStore::create(const std::string& name, const TensorType& type) {
   if (auto found = states_.find(name); found != states_.end()) {

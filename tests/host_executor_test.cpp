@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 #include "core/ir/op_schema.h"
 
@@ -160,6 +162,61 @@ TEST_CASE("profile has a time a node; check_finite names the first node that giv
   CHECK(program.profile().size() == 2);
   REQUIRE(program.first_non_finite());
   CHECK(program.first_non_finite()->index == 0);
+}
+
+TEST_CASE("repeats: a node that may is run that often, and its best time is kept") {
+  const Graph graph = accumulator();
+  Numbers x{1, 2}, after{};
+  const std::vector<Binding> inputs{{"x", view(x)}}, results{{"after", view(after)}};
+  int runs = 0;
+  const auto run_three_times = [&](const MemoryPlan& plan) {
+    const Kernel slow_at_first{[&](const KernelArgs& args) {
+      if (runs++ == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      adder().run(args);
+    }};
+    HostStateStore store;
+    store.create("sum", kPair);
+    HostExecutable program(graph, plan, {slow_at_first}, {.profile = true, .repeats = 3});
+    program.run(inputs, results, store);
+    REQUIRE(program.profile().size() == 1);
+    return program.profile()[0];
+  };
+  const NodeTime best = run_three_times(accumulator_plan(graph));
+  CHECK(runs == 3);
+  CHECK(best.seconds < 0.02);
+  CHECK(best.start >= 0.02);
+  CHECK(after == Numbers{1, 2});
+
+  // In place, a second run would add x again.
+  MemoryPlan plan = accumulator_plan(graph);
+  plan.placements[2] = plan.placements[1];
+  plan.copies.clear();
+  runs = 0;
+  const NodeTime only = run_three_times(plan);
+  CHECK(runs == 1);
+  CHECK(only.seconds >= 0.02);
+  CHECK(after == Numbers{1, 2});
+}
+
+TEST_CASE("repeats: a node that writes over its input in the arena is run once") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", kPair);
+  const ValueId y = graph.add("relu", {x}, {}, "y");
+  graph.add_result("z", graph.add("relu", {y}, {}, "z"));
+  MemoryPlan plan;
+  plan.placements = {{Placement::Kind::binding, 0, x},
+                     {Placement::Kind::arena, 0, {}},
+                     {Placement::Kind::arena, 4, {}}};
+  plan.arena_bytes = 128;
+  int first = 0, second = 0;
+  HostStateStore store;
+  Numbers numbers{1, 2};
+  HostExecutable program(
+      graph, plan, {{[&](const KernelArgs&) { ++first; }}, {[&](const KernelArgs&) { ++second; }}},
+      {.profile = true, .repeats = 5});
+  program.run(std::vector<Binding>{{"x", view(numbers)}}, {}, store);
+  CHECK(first == 5);
+  CHECK(second == 1);
 }
 
 TEST_CASE("all_finite knows NaN and infinity in every format, and the largest number from them") {

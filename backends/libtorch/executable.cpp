@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 namespace expgraph::libtorch {
 
@@ -154,6 +153,7 @@ void TorchExecutable::run_bound(std::span<const Binding> inputs, std::span<const
   bind(inputs, store);
   times_.clear();
   first_non_finite_.reset();
+  start_ = std::chrono::steady_clock::now();
   if (launcher_ != nullptr) {
     std::vector<void*> addresses;
     for (const Leaf& leaf : graph_.leaves()) addresses.push_back(slot(leaf.value).data_ptr());
@@ -183,16 +183,35 @@ void TorchExecutable::run_all() {
   for (const StateUpdate& copy : plan_.copies) slot(copy.state).copy_(slot(copy.value));
 }
 
+bool TorchExecutable::may_repeat(const Step& step) const {
+  const std::vector<ValueId>& values = graph_.node(step.nodes[0]).outputs;
+  return step.flat.empty() && std::ranges::none_of(values, [&](ValueId value) {
+           return state_of(plan_, value).valid();
+         });
+}
+
 void TorchExecutable::run_step(Step& step) {
   using Clock = std::chrono::steady_clock;
   const auto now = [&] {
     if (device_.cuda != nullptr) device_.cuda->synchronise();
     return Clock::now();
   };
-  const auto start = options_.profile ? now() : Clock::time_point{};
-  step.flat.empty() ? run_node(step) : run_flat(step);
-  if (options_.profile)
-    times_.push_back({step.nodes[0], std::chrono::duration<double>(now() - start).count()});
+  const auto run = [&] { step.flat.empty() ? run_node(step) : run_flat(step); };
+  if (!options_.profile) {
+    run();
+  } else {
+    const auto seconds = [](Clock::time_point from, Clock::time_point to) {
+      return std::chrono::duration<double>(to - from).count();
+    };
+    const int times = may_repeat(step) ? std::max(1, options_.repeats) : 1;
+    for (int k = 0; k < times; ++k) {
+      const auto start = now();
+      run();
+      const NodeTime time{step.nodes[0], seconds(start, now()), seconds(start_, start)};
+      if (k == 0) times_.push_back(time);
+      if (time.seconds < times_.back().seconds) times_.back() = time;
+    }
+  }
   if (options_.check_finite && !first_non_finite_) observe(step);
   for (at::Tensor& argument : step.arguments) argument.reset();
   for (const ValueId value : step.read_last) slot(value).reset();

@@ -1,6 +1,8 @@
 // executable: Graph and MemoryPlan -> a program of kernels over tensors on the device.
 #pragma once
 
+#include <chrono>
+
 #include "backends/libtorch/device.h"
 #include "backends/libtorch/schedule.h"
 #include "backends/libtorch/store.h"
@@ -47,6 +49,7 @@ class TorchExecutable final : public Executable {
   void bind(std::span<const Binding> inputs, TorchStore& store);
   void run_all();
   void run_step(Step& step);
+  bool may_repeat(const Step& step) const;
   void run_node(Step& step);
   void run_flat(Step& step);
   void observe(const Step& step);
@@ -63,6 +66,7 @@ class TorchExecutable final : public Executable {
   std::vector<at::Tensor> results_;  // per result
   std::vector<void*> addresses_;     // of the leaves, at the last run
   std::vector<NodeTime> times_;
+  std::chrono::steady_clock::time_point start_;  // of the run
   std::optional<NodeId> first_non_finite_;
 };
 

@@ -16,10 +16,12 @@ namespace expgraph {
 template <typename Slot>
 class Prefetcher {
  public:
+  static constexpr int kSlots = 3;
+
   Prefetcher(int64_t count, const std::function<Slot()>& make_slot,
              std::function<void(int64_t, Slot&)> fill)
       : count_(count), fill_(std::move(fill)) {
-    for (int k = 0; k < 3; ++k) slots_.push_back(make_slot());
+    for (int k = 0; k < kSlots; ++k) slots_.push_back(make_slot());
     thread_ = std::thread([this] { work(); });
   }
   ~Prefetcher() {

@@ -41,6 +41,18 @@ struct Batches::Feed {
         batch(side.graphs.batch),
         // One thread: the others belong to the step that runs meanwhile.
         program(backend.compile(side.feed.graph, side.feed.plan, {.threads = 1})) {}
+
+  /// Of one Slot.
+  int64_t slot_bytes() const {
+    int64_t bytes = batch * size_of(DType::i32) + result_type(graph, "images").bytes() +
+                    result_type(graph, "label").bytes();
+    for (const Graph* reader : {&graph, &step}) {
+      for (const Leaf& leaf : reader->leaves()) {
+        if (leaf.kind == LeafKind::choice) bytes += reader->type(leaf.value).bytes();
+      }
+    }
+    return bytes;
+  }
 };
 
 /// Memory of one batch; a smaller one uses its beginning.
@@ -98,6 +110,7 @@ double Batches::prepare(int threads, PreparedSamples* shared) {
   samples_.type = result_type(graph, "samples");
   samples_.type.shape[0] = source_.data->info.count;
   samples_.data = const_cast<std::byte*>(prepared_->samples.data());  // inputs are only read
+  store_ = source_.backend.make_store();  // chunks are larger than batches
   return prepared_->seconds;
 }
 
@@ -186,5 +199,13 @@ void Batches::fill(int64_t step, Slot& slot) {
 }
 
 Batch Batches::next() { return prefetcher_->next().batch; }
+
+int64_t Batches::batch_bytes() const { return Prefetcher<Slot>::kSlots * full_->slot_bytes(); }
+
+int64_t Batches::feed_bytes() const {
+  return std::max(full_->program->workspace_bytes(), rest_ ? rest_->program->workspace_bytes() : 0);
+}
+
+int64_t Batches::sample_bytes() const { return prepared_ ? prepared_->samples.bytes() : 0; }
 
 }  // namespace expgraph

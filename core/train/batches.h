@@ -49,6 +49,10 @@ class Batches {
   /// The next batch of the epoch; waits for it.
   Batch next();
 
+  int64_t batch_bytes() const;   ///< of all batches that there are at a time
+  int64_t feed_bytes() const;    ///< what the feed programs work in
+  int64_t sample_bytes() const;  ///< made by `prepare`; 0 when the feed reads the data set itself
+
  private:
   struct Slot;
   struct Feed;

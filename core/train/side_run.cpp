@@ -139,6 +139,15 @@ std::vector<double> SideRun::metrics() const {
   return out;
 }
 
+SideMemory SideRun::memory() const {
+  const int64_t rest = rest_.program ? rest_.program->workspace_bytes() : 0;
+  return {.states = source_.full.step.plan.state_bytes,
+          .step = std::max(full_.program->workspace_bytes(), rest),
+          .batches = batches.batch_bytes(),
+          .feed = batches.feed_bytes(),
+          .samples = batches.sample_bytes()};
+}
+
 double SideRun::last_loss() const {
   const auto loss = std::find_if(infos_.begin(), infos_.end(),
                                  [](const MetricInfo& metric) { return !metric.percent; });

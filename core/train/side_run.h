@@ -12,6 +12,16 @@
 
 namespace expgraph {
 
+/// What a side works in, as planned, bytes.
+struct SideMemory {
+  int64_t states = 0;
+  int64_t step = 0;     ///< arena of the step and scratch of its kernels
+  int64_t batches = 0;  ///< that are made and waited for
+  int64_t feed = 0;     ///< arena of the programs that make them
+  int64_t samples = 0;  ///< prepared once
+  int64_t total() const { return states + step + batches + feed + samples; }
+};
+
 class SideRun {
  public:
   struct Source {
@@ -41,6 +51,7 @@ class SideRun {
   /// Per sample, of the steps since begin, in the order of metric_infos.
   std::vector<double> metrics() const;
   int64_t samples() const { return samples_; }  ///< since begin
+  SideMemory memory() const;                    ///< after batches.prepare
   double last_loss() const;                     ///< of the last step, per sample
   /// Of the first optimiser; 0 when the side has none.
   double learning_rate(const ScheduleTime& time) const;
