@@ -74,6 +74,7 @@ class Profile {
     for (const LiveBytes& buffer : buffers_of(graph, elsewhere_, true)) {
       add(base_, buffer.first, buffer.last + 1, buffer.bytes);
     }
+    for (const Node& node : graph.nodes()) flops_ += cost_of(graph, node).flops;
   }
 
   std::vector<int64_t> bytes(const Drops& drops) const {
@@ -107,6 +108,16 @@ class Profile {
     std::ranges::stable_sort(found, std::ranges::greater(),
                              [&](const auto& candidate) { return size(candidate.first); });
     return found;
+  }
+
+  /// Operations to make a dropped value again, as a share of the step's.
+  double work_again(ValueId value, const Drops& drops) const {
+    int64_t again = 0;
+    const std::optional<Recipe> recipe = recipe_of(value, drops);
+    for (const NodeId node : recipe->nodes) {
+      again += cost_of(graph_, graph_.node(node)).flops;
+    }
+    return double(again) / double(flops_);
   }
 
   /// None where something on the way is neither there nor cheap.
@@ -164,6 +175,7 @@ class Profile {
   std::vector<std::vector<int32_t>> reads_;  // by value, in order
   std::vector<bool> elsewhere_;
   std::vector<int64_t> base_;
+  int64_t flops_ = 1;
 };
 
 int64_t peak_of(const std::vector<int64_t>& bytes) { return *std::ranges::max_element(bytes); }
@@ -183,7 +195,7 @@ void share_temps(const Profile& profile, int64_t peak, Drops& drops) {
 }
 
 /// At the time of most bytes the largest value whose drop lowers them is dropped, until there is
-/// none; then what did not help comes back.
+/// none; then what does not save a larger share of the bytes than it adds of the work comes back.
 Drops choose(const Profile& profile) {
   Drops drops;
   std::vector<int64_t> bytes = profile.bytes(drops);
@@ -204,10 +216,16 @@ Drops choose(const Profile& profile) {
   };
   while (lower()) {
   }
-  const int64_t peak = peak_of(bytes);
+  int64_t peak = peak_of(bytes);
   for (const auto& [value, drop] : Drops(drops)) {
+    const double work = profile.work_again(value, drops);
     drops.erase(value);
-    if (peak_of(profile.bytes(drops)) > peak) drops.emplace(value, drop);
+    const int64_t without = peak_of(profile.bytes(drops));
+    if (double(without - peak) > work * double(peak)) {
+      drops.emplace(value, drop);
+    } else {
+      peak = without;
+    }
   }
   share_temps(profile, peak, drops);
   return drops;
