@@ -149,9 +149,14 @@ ConvShape conv_shape(const MakerContext& context) {
   return shape;
 }
 
-Kernel conv_kernel(const ConvShape& shape, bool bias, int threads) {
+bool gathers_moments(const ConvShape& shape) {
+  return shape.direction == ConvDirection::forward && winograd_tile(shape).has_value();
+}
+
+Kernel conv_kernel(const ConvShape& shape, bool bias, int threads,
+                   std::shared_ptr<Moments> moments) {
   if (const std::optional<WinogradTile> tile = winograd_tile(shape))
-    return winograd_kernel(shape, *tile, bias, threads);
+    return winograd_kernel(shape, *tile, bias, threads, std::move(moments));
   switch (shape.direction) {
     case ConvDirection::forward:
       return forward_kernel(shape, bias);
@@ -171,7 +176,7 @@ Made make_conv(const MakerContext& context) {
   const bool weights = shape.direction == ConvDirection::backward_weights;
   const bool bias =
       shape.direction == ConvDirection::forward && node.inputs.size() > 2 && node.inputs[2].valid();
-  Made made = dense(context, conv_kernel(shape, bias, context.threads));
+  Made made = dense(context, conv_kernel(shape, bias, context.threads, context.leaves));
   made.inputs[0] = Layout::nhwc;
   (weights ? made.inputs[1] : made.outputs[0]) = Layout::nhwc;
   return made;

@@ -17,6 +17,11 @@ struct ConvShape {
 /// Of a convolution node.
 ConvShape conv_shape(const MakerContext& context);
 
-Kernel conv_kernel(const ConvShape& shape, bool bias, int threads);
+/// Whether its kernel can leave moments of its output.
+bool gathers_moments(const ConvShape& shape);
+
+/// `moments`: to be left, where gathers_moments; may be null.
+Kernel conv_kernel(const ConvShape& shape, bool bias, int threads,
+                   std::shared_ptr<Moments> moments = nullptr);
 
 }  // namespace expgraph::onednn

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backends/onednn/layout.h"
+#include "backends/onednn/moments.h"
 #include "backends/onednn/vector.h"
 #include "core/host_executor.h"
 #include "core/ir/op_schema.h"
@@ -19,6 +20,8 @@ struct MakerContext {
   const Node& node;
   std::span<const Layout> inputs;  ///< how each input lies
   int threads = 1;
+  std::shared_ptr<Moments> takes;   ///< those of a norm's input, if a convolution leaves them
+  std::shared_ptr<Moments> leaves;  ///< those that a convolution is to leave of its output
 
   const TensorType& input(size_t k) const { return graph.type(node.inputs[k]); }
   const TensorType& output(size_t k = 0) const { return graph.type(node.outputs[k]); }
@@ -74,6 +77,10 @@ const Maker* find_maker(std::string_view op);
 
 /// What an activation or its gradient does; nothing when the node is of another operator.
 std::optional<Activation> activation_of(const Node& node);
+
+/// The input of a fused training norm over the whole batch, whose statistics it needs; none when
+/// the node is something else.
+ValueId norm_input(const Node& node);
 
 /// A fused kernel for the chain of operators of the node's body; nothing when there is none.
 std::optional<Made> make_fused_norm(const MakerContext& context);

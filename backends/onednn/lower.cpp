@@ -2,6 +2,7 @@
 // wants another one has it reordered into scratch before it runs.
 #include <fmt/format.h>
 
+#include "backends/onednn/conv.h"
 #include "backends/onednn/dnnl.h"
 #include "backends/onednn/kernels.h"
 
@@ -75,6 +76,21 @@ Kernel convert(Kernel kernel, std::vector<Conversion> before, std::vector<Conver
   return {run, scratch.bytes()};
 }
 
+/// For each value that a convolution makes and a fused norm reads, where the one leaves the moments
+/// that the other needs. By ValueId.index; null for all others.
+std::vector<std::shared_ptr<Moments>> moments_of(const Graph& graph, int threads) {
+  std::vector<std::shared_ptr<Moments>> result(graph.values().size());
+  for (const Node& node : graph.nodes()) {
+    const ValueId x = norm_input(node);
+    if (!x.valid() || graph.is_leaf(x)) continue;
+    const Node& conv = graph.node(graph.value(x).producer);
+    if (conv.op->name != "conv2d" || !gathers_moments(conv_shape({graph, conv, {}, threads})))
+      continue;
+    result[at(x)] = std::make_shared<Moments>(graph.type(x).shape[1], threads);
+  }
+  return result;
+}
+
 void check_types(const Graph& graph, const Node& node) {
   const auto check = [&](ValueId value) {
     if (!value.valid()) return;
@@ -92,6 +108,7 @@ void check_types(const Graph& graph, const Node& node) {
 
 std::vector<Kernel> lower(const Graph& graph, const MemoryPlan* plan, int threads) {
   const std::vector<bool> stays_dense = dense_values(graph, plan);
+  const std::vector<std::shared_ptr<Moments>> moments = moments_of(graph, threads);
   std::vector<Layout> layouts(graph.values().size(), Layout::dense);
   std::vector<Kernel> kernels;
   for (const Node& node : graph.nodes()) {
@@ -102,7 +119,12 @@ std::vector<Kernel> lower(const Graph& graph, const MemoryPlan* plan, int thread
                   node.where);
     std::vector<Layout> inputs;
     for (ValueId in : node.inputs) inputs.push_back(in.valid() ? layouts[at(in)] : Layout::dense);
-    Made made = maker->make({graph, node, inputs, threads});
+    const auto moments_at = [&](ValueId value) {
+      return value.valid() ? moments[at(value)] : nullptr;
+    };
+    const ValueId y = node.outputs.empty() ? ValueId() : node.outputs[0];
+    Made made =
+        maker->make({graph, node, inputs, threads, moments_at(norm_input(node)), moments_at(y)});
     const bool read = !plan || std::ranges::any_of(node.outputs, [&](ValueId out) {
       return plan->placements[at(out)].kind != Placement::Kind::none;
     });

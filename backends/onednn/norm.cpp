@@ -20,6 +20,7 @@ Made make_forward(const MakerContext& context, const Ports& ports, const Node& n
   if (norm.op->name == "batch_norm") {
     f.splits = norm.attributes.integer("splits");
     f.momentum = norm.attributes.real("momentum");
+    if (f.splits == 1) f.moments = context.takes;
     f.mean_out = ports.output(norm.outputs[1]);
     f.inverse_std_out = ports.output(norm.outputs[2]);
     f.new_mean = ports.output(norm.outputs[3]);
@@ -171,6 +172,15 @@ std::optional<Made> make_fused_backward(const MakerContext& context, const Ports
 }  // namespace
 
 std::span<const Maker> norm_makers() { return kMakers; }
+
+ValueId norm_input(const Node& node) {
+  if (node.body == nullptr || node.body->nodes().empty()) return {};
+  const Node& norm = node.body->nodes().front();
+  const ValueId x = norm.op->name == "batch_norm" ? norm.inputs[0] : ValueId();
+  const bool whole = x.valid() && norm.attributes.integer("splits") == 1;
+  if (!whole || !node.body->is_leaf(x)) return {};
+  return node.inputs[static_cast<size_t>(node.body->value(x).output)];
+}
 
 std::optional<Made> make_fused_norm(const MakerContext& context) {
   const Ports ports(context);

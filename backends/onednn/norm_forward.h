@@ -19,7 +19,8 @@ struct Forward {
   std::optional<PoolShape> pool;  ///< of a part
   Activation activation;
   double epsilon = 0, momentum = 0;
-  int64_t splits = 1;  ///< parts of the batch, each with statistics of its own
+  int64_t splits = 1;                      ///< parts of the batch, each with statistics of its own
+  std::shared_ptr<const Moments> moments;  ///< of x, if somebody left them; null: taken here
 };
 
 class ForwardKernel {
@@ -31,7 +32,8 @@ class ForwardKernel {
         partials_(map_.c, 2, threads),
         threads_(threads),
         parameters_(map_.c, scratch_),
-        moments_(map_.c, scratch_) {
+        moments_(map_.c, scratch_),
+        totals_(map_.c, scratch_) {
     partials_at_ = scratch_.add(partials_.bytes());
   }
   int64_t scratch_bytes() const { return scratch_.bytes(); }
@@ -69,12 +71,15 @@ class ForwardKernel {
     }
   }
 
-  /// Sums of x and its square about a value of each channel, which keeps the difference of large
-  /// numbers out of the variance. Adds to the means and unbiased variances of the parts.
-  void take_statistics(const KernelArgs& args, int64_t part, float* inverse_std, float* mean,
-                       double* means, double* variances) const {
+  /// The mean of each channel and the sum of squares about it. One pass over x, about a value of
+  /// each channel, which keeps the difference of large numbers out of the variance.
+  void take_totals(const KernelArgs& args, int64_t part, Moments::Total* totals) const {
+    if (f_.moments) {
+      for (int64_t c = 0; c < map_.c; ++c) totals[c] = f_.moments->total(c);
+      return;
+    }
     const float* x = input_at(args, f_.x) + part * elements();
-    float* shift = mean;
+    float* shift = parameters_.of(args, 1);
     std::copy_n(x, map_.c, shift);
     Partials sums = partials_;
     sums.place(args.scratch + partials_at_);
@@ -85,14 +90,24 @@ class ForwardKernel {
     const double count = static_cast<double>(map_.pixels());
     for (int64_t c = 0; c < map_.c; ++c) {
       const double offset = sums.total(0, c) / count;
-      const double squares = std::max(0.0, sums.total(1, c) - offset * offset * count);
-      const double centre = shift[c] + offset;
-      mean[c] = static_cast<float>(centre);
+      totals[c] = {shift[c] + offset, sums.total(1, c) - offset * offset * count};
+    }
+  }
+
+  /// Adds to the means and unbiased variances of the parts.
+  void take_statistics(const KernelArgs& args, int64_t part, float* inverse_std, float* mean,
+                       double* means, double* variances) const {
+    Moments::Total* totals = totals_.of(args, 0);
+    take_totals(args, part, totals);
+    const double count = static_cast<double>(map_.pixels());
+    for (int64_t c = 0; c < map_.c; ++c) {
+      const double squares = std::max(0.0, totals[c].squares);
+      mean[c] = static_cast<float>(totals[c].mean);
       inverse_std[c] = static_cast<float>(1 / std::sqrt(squares / count + f_.epsilon));
       const int64_t at = part * map_.c + c;
       if (float* to = output_at(args, f_.mean_out)) to[at] = mean[c];
       if (float* to = output_at(args, f_.inverse_std_out)) to[at] = inverse_std[c];
-      means[c] += centre;
+      means[c] += totals[c].mean;
       variances[c] += squares / std::max(count - 1, 1.0);
     }
   }
@@ -135,6 +150,7 @@ class ForwardKernel {
   ScratchPlan scratch_;
   PerChannel<float, 3> parameters_;
   PerChannel<double, 2> moments_;
+  PerChannel<Moments::Total, 1> totals_;
   int64_t partials_at_ = 0;
 };
 

@@ -211,42 +211,64 @@ void WinogradGradient(WinogradTile tile, const PatchOf<const float>& patch, int6
   gradient_of<F4>(patch, channels, to, step);
 }
 
-template <typename Scheme, bool kAll>
+template <typename Scheme, bool kAll, bool kSums>
 struct Output {
   const float* from;
   int64_t step;
   const float* bias;
   const PatchOf<float>& patch;
   int64_t channels;
+  const TileSums& sums;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
     const V b = bias ? at.parameter(bias) : hn::Zero(f32);
+    const V shift = kSums ? at.parameter(sums.shift) : hn::Zero(f32);
+    V sum = hn::Zero(f32), squares = hn::Zero(f32);
     float* corner = patch.corner + at.first;
     const float* m = from + at.first;
     const auto load = [&](int r, int c)
                           HWY_ATTR { return at.load(m + (r * Scheme::kInputs + c) * step); };
     const auto store = [&](int r, int c, V v) HWY_ATTR {
-      if (kAll || (patch.inside >> (r * Scheme::kOutputs + c) & 1))
-        at.store(hn::Add(v, b), corner + r * patch.row + c * channels);
+      if (!kAll && !(patch.inside >> (r * Scheme::kOutputs + c) & 1)) return;
+      const V y = hn::Add(v, b);
+      at.store(y, corner + r * patch.row + c * channels);
+      if constexpr (kSums) {
+        const V d = hn::Sub(y, shift);
+        sum = hn::Add(sum, d);
+        squares = hn::MulAdd(d, d, squares);
+      }
     };
     transform_square<typename Scheme::Output, Scheme::kInputs, Scheme::kOutputs>(load, store);
+    if constexpr (kSums) {
+      at.accumulate(sum, sums.sum);
+      at.accumulate(squares, sums.squares);
+    }
   }
 };
 
+template <typename Scheme, bool kAll>
+HWY_INLINE void output_of(const float* from, int64_t step, int64_t channels, const float* bias,
+                          const PatchOf<float>& patch, const TileSums& sums) {
+  if (sums.sum)
+    for_channels(channels, Output<Scheme, kAll, true>{from, step, bias, patch, channels, sums});
+  else
+    for_channels(channels, Output<Scheme, kAll, false>{from, step, bias, patch, channels, sums});
+}
+
 template <typename Scheme>
 HWY_INLINE void output_of(const float* from, int64_t step, int64_t channels, const float* bias,
-                          const PatchOf<float>& patch) {
+                          const PatchOf<float>& patch, const TileSums& sums) {
   if (patch.inside == kAllInside<Scheme::kOutputs>)
-    for_channels(channels, Output<Scheme, true>{from, step, bias, patch, channels});
+    output_of<Scheme, true>(from, step, channels, bias, patch, sums);
   else
-    for_channels(channels, Output<Scheme, false>{from, step, bias, patch, channels});
+    output_of<Scheme, false>(from, step, channels, bias, patch, sums);
 }
 
 void WinogradOutput(WinogradTile tile, const float* from, int64_t step, int64_t channels,
-                    const float* bias, const PatchOf<float>& patch) {
-  if (tile == WinogradTile::f2) return output_of<F2>(from, step, channels, bias, patch);
-  output_of<F4>(from, step, channels, bias, patch);
+                    const float* bias, const PatchOf<float>& patch, const TileSums& sums) {
+  if (tile == WinogradTile::f2) return output_of<F2>(from, step, channels, bias, patch, sums);
+  output_of<F4>(from, step, channels, bias, patch, sums);
 }
 
 template <typename Scheme>
@@ -331,8 +353,8 @@ void winograd_gradient(WinogradTile tile, const PatchOf<const float>& patch, int
 }
 
 void winograd_output(WinogradTile tile, const float* from, int64_t step, int64_t channels,
-                     const float* bias, const PatchOf<float>& patch) {
-  HWY_DYNAMIC_DISPATCH(WinogradOutput)(tile, from, step, channels, bias, patch);
+                     const float* bias, const PatchOf<float>& patch, const TileSums& sums) {
+  HWY_DYNAMIC_DISPATCH(WinogradOutput)(tile, from, step, channels, bias, patch, sums);
 }
 
 void winograd_weights(WinogradTile tile, const float* g, int64_t g_step, bool turned, int64_t count,

@@ -28,9 +28,15 @@ void winograd_input(WinogradTile tile, const PatchOf<const float>& patch, int64_
 /// A d A^T of a patch of dy, likewise.
 void winograd_gradient(WinogradTile tile, const PatchOf<const float>& patch, int64_t channels,
                        float* to, int64_t step);
+/// What is added a channel over the pixels that are written: (y - shift) and its square.
+struct TileSums {
+  const float* shift = nullptr;
+  double* sum = nullptr;  ///< null: nothing
+  double* squares = nullptr;
+};
 /// A^T m A + bias (which may be null) into a patch of y.
 void winograd_output(WinogradTile tile, const float* from, int64_t step, int64_t channels,
-                     const float* bias, const PatchOf<float>& patch);
+                     const float* bias, const PatchOf<float>& patch, const TileSums& sums);
 
 /// G g G^T of `count` 3x3 kernels g, or of those turned by 180 degrees: place k of the kernels is
 /// at g + k * g_step, of the results at u + k * u_step.

@@ -5,6 +5,7 @@
 
 #include <omp.h>
 
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -128,8 +129,9 @@ memory::desc kernel_planes(const TensorType& w, bool outputs_first, int64_t step
 /// y = x convolved with w; or dx from dy, which is the same with w flipped and turned over.
 class Forward {
  public:
-  Forward(const ConvShape& shape, WinogradTile tile, int threads)
+  Forward(const ConvShape& shape, WinogradTile tile, int threads, std::shared_ptr<Moments> moments)
       : tile_(tile),
+        moments_(std::move(moments)),
         backward_(shape.direction == ConvDirection::backward_data),
         in_(backward_ ? shape.y : shape.x),
         out_(backward_ ? shape.x : shape.y),
@@ -158,9 +160,10 @@ class Forward {
 
   void run(const float* in, const float* w, const float* bias, float* out, std::byte* scratch) {
     transform_weights(w, scratch);
+    if (moments_) moments_->clear();
     parallel(threads_, tiles_.chunks, 1, [&](int thread, int64_t begin, int64_t end) {
       for (int64_t chunk = begin; chunk < end; ++chunk)
-        run_chunk(chunk * tiles_.chunk, thread, in, bias, out, scratch);
+        run_chunk(chunk * tiles_.chunk, thread, chunk == begin, in, bias, out, scratch);
     });
   }
 
@@ -175,8 +178,9 @@ class Forward {
     });
   }
 
-  void run_chunk(int64_t first, int thread, const float* in, const float* bias, float* out,
-                 std::byte* scratch) {
+  /// `starts`: the thread's first.
+  void run_chunk(int64_t first, int thread, bool starts, const float* in, const float* bias,
+                 float* out, std::byte* scratch) {
     std::byte* own = scratch + own_at_ + thread * own_bytes_;
     const float* u = reinterpret_cast<const float*>(scratch + u_at_);
     float* inputs = reinterpret_cast<float*>(own + inputs_at_);
@@ -196,14 +200,24 @@ class Forward {
       product_.run(thread, inputs + k * in_step, u + k * u_step_, outputs + k * out_step,
                    own + product_at_);
     }
-    for (int64_t t = 0; t < count; ++t) {
+    const auto put = [&](int64_t t, const TileSums& sums) {
       const Tiles::At at = tiles_.at(first + t);
-      winograd_output(tile_, outputs + t * out_.c, out_step, out_.c, bias,
-                      patch(out, out_, at.image, at.row, at.column, outputs_of(tile_)));
+      const auto to = patch(out, out_, at.image, at.row, at.column, outputs_of(tile_));
+      winograd_output(tile_, outputs + t * out_.c, out_step, out_.c, bias, to, sums);
+      return to;
+    };
+    TileSums sums;
+    if (moments_ && starts) moments_->start(thread, put(0, {}).corner);
+    Moments::Part* part = moments_ ? &moments_->part(thread) : nullptr;
+    if (part) sums = {part->shift.data(), part->sum.data(), part->squares.data()};
+    for (int64_t t = 0; t < count; ++t) {
+      const auto to = put(t, sums);
+      if (part) part->pixels += std::popcount(to.inside);
     }
   }
 
   WinogradTile tile_;
+  std::shared_ptr<Moments> moments_;
   bool backward_;
   Map in_, out_;
   int64_t pad_row_, pad_column_;
@@ -345,7 +359,8 @@ std::optional<WinogradTile> winograd_tile(const ConvShape& shape) {
   return best;
 }
 
-Kernel winograd_kernel(const ConvShape& shape, WinogradTile tile, bool bias, int threads) {
+Kernel winograd_kernel(const ConvShape& shape, WinogradTile tile, bool bias, int threads,
+                       std::shared_ptr<Moments> moments) {
   if (shape.direction == ConvDirection::backward_weights) {
     const auto gradient = std::make_shared<WeightsGradient>(shape, tile, threads);
     return {[gradient](const KernelArgs& args) {
@@ -354,7 +369,7 @@ Kernel winograd_kernel(const ConvShape& shape, WinogradTile tile, bool bias, int
             },
             gradient->scratch_bytes()};
   }
-  const auto forward = std::make_shared<Forward>(shape, tile, threads);
+  const auto forward = std::make_shared<Forward>(shape, tile, threads, std::move(moments));
   return {[forward, bias](const KernelArgs& args) {
             forward->run(args.inputs[0].as<float>(), args.inputs[1].as<float>(),
                          bias ? args.inputs[2].as<float>() : nullptr, args.outputs[0].as<float>(),

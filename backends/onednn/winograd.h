@@ -12,6 +12,8 @@ namespace expgraph::onednn {
 /// equal programs make equal bits (docs/decisions/0006).
 std::optional<WinogradTile> winograd_tile(const ConvShape& shape);
 
-Kernel winograd_kernel(const ConvShape& shape, WinogradTile tile, bool bias, int threads);
+/// `moments`: of a forward convolution's output, to be left there; may be null.
+Kernel winograd_kernel(const ConvShape& shape, WinogradTile tile, bool bias, int threads,
+                       std::shared_ptr<Moments> moments);
 
 }  // namespace expgraph::onednn
