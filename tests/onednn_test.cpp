@@ -133,6 +133,50 @@ TEST_CASE("normalisations with what follows them do what reference does, forward
   check_norm(random, "batch_norm", false, true, 9, 67, 1, 1);
 }
 
+TEST_CASE("statistics that a convolution leaves are those of its output, far from 0 too") {
+  const std::vector<std::pair<std::string, TensorType>> leaves = {
+      {"x", f32({9, 24, 15, 14})}, {"w", f32({40, 24, 3, 3})}, {"b", f32({40})},
+      {"scale", f32({40})},        {"bias", f32({40})},        {"mean", f32({40})},
+      {"variance", f32({40})}};
+  Graph graph("conv_norm");
+  std::vector<ValueId> values;
+  for (const auto& [name, type] : leaves) values.push_back(graph.add_input(name, type));
+  const ValueId conv = graph.add("conv2d", {values[0], values[1], values[2]},
+                                 attributes({{"channels", int64_t{40}},
+                                             {"kernel", both(3)},
+                                             {"padding", both(1)},
+                                             {"bias", true}}),
+                                 "conv");
+  const NodeId norm = graph.add_node(
+      op("batch_norm"), {}, {conv, values[3], values[4], values[5], values[6]}, "norm");
+  graph.add_result("y", graph.add("relu", {graph.output(norm)}, {}, "relu"));
+  const std::vector<std::string> names = {"", "mean_of_x", "inverse_std", "new_mean", "new_var"};
+  for (int k = 1; k < 5; ++k) graph.add_result(names[size_t(k)], graph.output(norm, k));
+  const Graph fused = fuse(graph, target("onednn"));
+  REQUIRE(fused.nodes().size() == 2);
+  for (const double offset : {0.0, 1000.0}) {
+    Random random(7);
+    Tensors inputs;
+    for (const auto& [name, type] : leaves) {
+      Tensor& tensor = inputs.emplace(name, type).first->second;
+      for (int64_t i = 0; i < type.elements(); ++i)
+        tensor.set(i, double(random.in(-64, 64)) / 64 + (name == "b" ? offset : 0));
+    }
+    for (const int threads : {1, 2, 3}) {
+      const auto results = [&](const Graph& tested) {
+        const GuardedRun run = guarded_run(load_backend("onednn"), tested, guarded_plan(tested),
+                                           inputs, {}, threads);
+        CHECK(run.faults == std::vector<std::string>());
+        return run.results;
+      };
+      const Tensors want = results(graph), got = results(fused);
+      for (const auto& [name, tensor] : want)
+        CHECK_MESSAGE(difference(tensor, got.at(name), 1e-5).empty(), name, " on ", threads,
+                      " threads, about ", offset, ": ", difference(tensor, got.at(name), 1e-5));
+    }
+  }
+}
+
 TEST_CASE("pooling, sums, elementwise and linear operators do what reference does on odd sizes") {
   Random random(4);
   for (int k = 0; k < 12; ++k) {
