@@ -34,8 +34,8 @@ HWY_INLINE void with_kind(Activation::Kind kind, const Body& body) {
   }
 }
 
-/// 1 / v for v from 1 on. A division takes as long as all else here: where the estimate is good to 12
-/// bits, one step of Newton's method makes it as exact.
+/// 1 / v for v from 1 on. A division takes as long as all else here: where the estimate is good to
+/// 12 bits, one step of Newton's method makes it as exact.
 HWY_INLINE V reciprocal(V v) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
   const V estimate = hn::ApproximateReciprocal(v);
@@ -45,8 +45,8 @@ HWY_INLINE V reciprocal(V v) {
 #endif
 }
 
-/// 2^v for v up to 0, of which the least is 2^-126: the series of 2^f for the fraction f of v, times
-/// a power of two by its exponent. Off by at most 2 units of the last place.
+/// 2^v for v up to 0, of which the least is 2^-126: the series of 2^f for the fraction f of v,
+/// times a power of two by its exponent. Off by at most 2 units of the last place.
 HWY_INLINE V power_of_2(V v) {
   v = hn::Max(v, hn::Set(f32, -126));
   const V whole = hn::Round(v), f = hn::Sub(v, whole);
@@ -61,8 +61,8 @@ HWY_INLINE V power_of_2(V v) {
 }
 
 /// Of the standard normal distribution: the part below x, and exp(-x^2 / 2). The error function is
-/// Abramowitz and Stegun's 7.1.26, off by at most 1.5e-7; below 0 nothing cancels. Beyond 13 all is as
-/// at 13, where less than 1e-37 is left.
+/// Abramowitz and Stegun's 7.1.26, off by at most 1.5e-7; below 0 nothing cancels. Beyond 13 all is
+/// as at 13, where less than 1e-37 is left.
 struct Normal {
   HWY_INLINE explicit Normal(V x) {
     const V size = hn::Min(hn::Abs(x), hn::Set(f32, 13));
