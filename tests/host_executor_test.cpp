@@ -52,6 +52,25 @@ MemoryPlan accumulator_plan(const Graph& graph) {
   return plan;
 }
 
+/// z = relu(relu(x))
+Graph relu_twice() {
+  Graph graph;
+  const ValueId x = graph.add_input("x", kPair);
+  const ValueId y = graph.add("relu", {x}, {}, "y");
+  graph.add_result("z", graph.add("relu", {y}, {}, "z"));
+  return graph;
+}
+
+/// z lies in the arena so far from y.
+MemoryPlan relu_twice_plan(const Graph& graph, int64_t z_offset) {
+  MemoryPlan plan;
+  plan.placements = {{Placement::Kind::binding, 0, graph.leaves()[0].value},
+                     {Placement::Kind::arena, 0, {}},
+                     {Placement::Kind::arena, z_offset, {}}};
+  plan.arena_bytes = 128;
+  return plan;
+}
+
 }  // namespace
 
 TEST_CASE("results are those of before the update, states those of after") {
@@ -138,15 +157,8 @@ TEST_CASE("a node of which nothing is read is not run") {
 }
 
 TEST_CASE("profile has a time a node; check_finite names the first node that gives NaN") {
-  Graph graph;
-  const ValueId x = graph.add_input("x", kPair);
-  const ValueId y = graph.add("relu", {x}, {}, "y");
-  graph.add_result("z", graph.add("relu", {y}, {}, "z"));
-  MemoryPlan plan;
-  plan.placements = {{Placement::Kind::binding, 0, x},
-                     {Placement::Kind::arena, 0, {}},
-                     {Placement::Kind::arena, 64, {}}};
-  plan.arena_bytes = 128;
+  const Graph graph = relu_twice();
+  const MemoryPlan plan = relu_twice_plan(graph, 64);
   const Kernel copy{[](const KernelArgs& args) {
     std::copy_n(args.inputs[0].as<float>(), 2, args.outputs[0].as<float>());
   }};
@@ -199,15 +211,8 @@ TEST_CASE("repeats: a node that may is run that often, and its best time is kept
 }
 
 TEST_CASE("repeats: a node that writes over its input in the arena is run once") {
-  Graph graph;
-  const ValueId x = graph.add_input("x", kPair);
-  const ValueId y = graph.add("relu", {x}, {}, "y");
-  graph.add_result("z", graph.add("relu", {y}, {}, "z"));
-  MemoryPlan plan;
-  plan.placements = {{Placement::Kind::binding, 0, x},
-                     {Placement::Kind::arena, 0, {}},
-                     {Placement::Kind::arena, 4, {}}};
-  plan.arena_bytes = 128;
+  const Graph graph = relu_twice();
+  const MemoryPlan plan = relu_twice_plan(graph, 4);
   int first = 0, second = 0;
   HostStateStore store;
   Numbers numbers{1, 2};

@@ -27,7 +27,7 @@ class Moments {
   void clear() {
     for (Part& part : parts_) part.pixels = 0;
   }
-  /// Empties the part of a thread: it is the pixel at `shift`.
+  /// Empties the part of a thread; its sums are about the pixel at `shift`.
   void start(int thread, const float* shift) {
     Part& part = this->part(thread);
     part.shift.assign(shift, shift + channels_);

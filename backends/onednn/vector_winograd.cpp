@@ -65,7 +65,7 @@ struct F2 {
 
 /// The points 0, +-a, +-b and infinity. With a = 5/8 and b = 3/2 all entries of A and B are exact,
 /// and the error is half of what the usual 1 and 2 make: 2.5 times that of F2
-/// (docs/results/cpu.md).
+/// (docs/decisions/0006).
 struct F4 {
   static constexpr int kOutputs = 4, kInputs = 6;
   static constexpr float a = 0.625f, b = 1.5f, aa = a * a, bb = b * b;

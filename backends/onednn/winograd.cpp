@@ -189,10 +189,9 @@ class Forward {
     const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
-      winograd_input(
-          tile_,
-          patch(in, in_, at.image, at.row - pad_row_, at.column - pad_column_, inputs_of(tile_)),
-          in_.c, inputs + t * in_.c, in_step);
+      const auto from =
+          patch(in, in_, at.image, at.row - pad_row_, at.column - pad_column_, inputs_of(tile_));
+      winograd_input(tile_, from, in_.c, inputs + t * in_.c, in_step);
     }
     for (int64_t k = 0; k < tiles_.places; ++k) {
       std::fill(inputs + k * in_step + count * in_.c, inputs + k * in_step + tiles_.chunk * in_.c,
@@ -290,10 +289,9 @@ class WeightsGradient {
     const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
-      winograd_input(
-          tile_,
-          patch(x, x_, at.image, at.row - pad_row_, at.column - pad_column_, inputs_of(tile_)),
-          x_.c, inputs + t * x_.c, x_step);
+      const auto from =
+          patch(x, x_, at.image, at.row - pad_row_, at.column - pad_column_, inputs_of(tile_));
+      winograd_input(tile_, from, x_.c, inputs + t * x_.c, x_step);
       winograd_gradient(tile_, patch(dy, y_, at.image, at.row, at.column, outputs_of(tile_)), y_.c,
                         gradients + t * y_.c, y_step);
     }
@@ -320,13 +318,9 @@ class WeightsGradient {
   int64_t inputs_at_ = 0, gradients_at_ = 0, product_at_ = 0, sums_at_ = 0, own_bytes_ = 0;
 };
 
-}  // namespace
-
-namespace {
-
-/// Estimates in multiplications and additions of a matrix product. What else a way does (moving
-/// elements through its transforms, transforming weights) is counted as so many of them as take
-/// that time where this was measured (docs/results/cpu.md).
+/// Estimates in multiplications and additions of a matrix product; what else a way does counts as
+/// so many of them as take that time. From DavidNet's and airbench's layers on one machine: direct
+/// convolutions and elements through the transforms as measured, weights from their bytes.
 double direct_cost(const ConvShape& shape) {
   constexpr double kSlower = 1.1;  // than a product of matrices
   return kSlower * double(shape.y.elements()) * double(shape.x.shape[1]) * 9;

@@ -41,7 +41,8 @@ struct MemoryPlan {
 MemoryPlan plan_memory(const Graph& graph, const Target& target, bool share = true);
 
 /// The plan with room for what a backend's kernels need while they run (bytes by NodeId.index),
-/// where nothing that is alive then lies: no more than the busiest node needs. Values move.
+/// where nothing that is alive then lies. Values move. A plan that does not share keeps its offsets
+/// and has the room at its end.
 MemoryPlan add_scratch(const Graph& graph, const MemoryPlan& plan, std::span<const int64_t> scratch,
                        int64_t alignment);
 

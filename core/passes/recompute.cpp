@@ -5,6 +5,7 @@
 // both as one.
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
@@ -74,7 +75,8 @@ class Profile {
     for (const LiveBytes& buffer : buffers_of(graph, elsewhere_, true)) {
       add(base_, buffer.first, buffer.last + 1, buffer.bytes);
     }
-    for (const Node& node : graph.nodes()) flops_ += cost_of(graph, node).flops;
+    for (const Node& node : graph.nodes()) flops_.push_back(cost_of(graph, node).flops);
+    all_flops_ = std::max<int64_t>(std::reduce(flops_.begin(), flops_.end()), 1);
   }
 
   std::vector<int64_t> bytes(const Drops& drops) const {
@@ -114,10 +116,8 @@ class Profile {
   double work_again(ValueId value, const Drops& drops) const {
     int64_t again = 0;
     const std::optional<Recipe> recipe = recipe_of(value, drops);
-    for (const NodeId node : recipe->nodes) {
-      again += cost_of(graph_, graph_.node(node)).flops;
-    }
-    return double(again) / double(flops_);
+    for (const NodeId node : recipe->nodes) again += flops_of(node);
+    return double(again) / double(all_flops_);
   }
 
   /// None where something on the way is neither there nor cheap.
@@ -138,10 +138,11 @@ class Profile {
   bool is_cheap(ValueId value) const {
     constexpr int64_t kOperations = 64;  // an element
     if (graph_.is_leaf(value) || graph_.value(value).output != 0) return false;
-    const Node& node = graph_.node(graph_.value(value).producer);
-    return !node.op->remade_by.empty() &&
-           cost_of(graph_, node).flops <= kOperations * graph_.type(value).elements();
+    const NodeId producer = graph_.value(value).producer;
+    return !graph_.node(producer).op->remade_by.empty() &&
+           flops_of(producer) <= kOperations * graph_.type(value).elements();
   }
+  int64_t flops_of(NodeId node) const { return flops_[static_cast<size_t>(node.index)]; }
   bool is_alive(ValueId value, int32_t time, const Drops& drops) const {
     if (elsewhere_[at(value)] || last_[at(value)] < time) return false;
     const auto dropped = drops.find(value);
@@ -175,7 +176,8 @@ class Profile {
   std::vector<std::vector<int32_t>> reads_;  // by value, in order
   std::vector<bool> elsewhere_;
   std::vector<int64_t> base_;
-  int64_t flops_ = 1;
+  std::vector<int64_t> flops_;  // by node
+  int64_t all_flops_ = 1;
 };
 
 int64_t peak_of(const std::vector<int64_t>& bytes) { return *std::ranges::max_element(bytes); }
