@@ -2,6 +2,7 @@
 // put into the order that the primitive prefers at each run.
 #include "backends/onednn/conv.h"
 
+#include "backends/onednn/bf16_conv.h"
 #include "backends/onednn/dnnl.h"
 #include "backends/onednn/winograd.h"
 #include "core/ops/common.h"
@@ -149,12 +150,18 @@ ConvShape conv_shape(const MakerContext& context) {
   return shape;
 }
 
+bool is_bf16(const ConvShape& shape) {
+  return shape.x.dtype == DType::bf16 && has_bf16_conv(shape);
+}
+
 bool gathers_moments(const ConvShape& shape) {
-  return shape.direction == ConvDirection::forward && winograd_tile(shape).has_value();
+  return shape.direction == ConvDirection::forward &&
+         (is_bf16(shape) || winograd_tile(shape).has_value());
 }
 
 Kernel conv_kernel(const ConvShape& shape, bool bias, int threads,
                    std::shared_ptr<Moments> moments) {
+  if (is_bf16(shape)) return bf16_conv_kernel(shape, bias, threads, std::move(moments));
   if (const std::optional<WinogradTile> tile = winograd_tile(shape))
     return winograd_kernel(shape, *tile, bias, threads, std::move(moments));
   switch (shape.direction) {
@@ -179,6 +186,7 @@ Made make_conv(const MakerContext& context) {
   Made made = dense(context, conv_kernel(shape, bias, context.threads, context.leaves));
   made.inputs[0] = Layout::nhwc;
   (weights ? made.inputs[1] : made.outputs[0]) = Layout::nhwc;
+  made.typed = is_bf16(shape);
   return made;
 }
 

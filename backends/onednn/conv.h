@@ -17,6 +17,9 @@ struct ConvShape {
 /// Of a convolution node.
 ConvShape conv_shape(const MakerContext& context);
 
+/// Whether its kernel takes and makes bf16.
+bool is_bf16(const ConvShape& shape);
+
 /// Whether its kernel can leave moments of its output.
 bool gathers_moments(const ConvShape& shape);
 

@@ -11,13 +11,13 @@ namespace {
 dnnl::memory::data_type data_type(DType dtype) {
   switch (dtype) {
     case DType::f32:
+    case DType::bf16:  // widened before a primitive sees it
       return dnnl::memory::data_type::f32;
     case DType::i32:
       return dnnl::memory::data_type::s32;
     case DType::u8:
       return dnnl::memory::data_type::u8;
     case DType::f64:
-    case DType::bf16:
     case DType::f16:
       break;
   }

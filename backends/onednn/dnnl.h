@@ -11,7 +11,7 @@ namespace expgraph::onednn {
 
 const dnnl::engine& cpu_engine();
 
-/// A value of that type, lying so.
+/// A value of that type, lying so; in f32 where the type is bf16.
 dnnl::memory::desc describe(const TensorType& type, Layout layout);
 
 /// A primitive with its arguments; scratchpads are the caller's (primitive_options()).

@@ -1,5 +1,8 @@
-// elementwise: activations, their gradients, add, scale, scale_by and constant, over flat memory:
-// all operands lie alike, however that is.
+// elementwise: activations, their gradients, add, scale, scale_by, cast and constant, over flat
+// memory: all operands lie alike, however that is.
+#include <cstring>
+
+#include "backends/onednn/bf16.h"
 #include "backends/onednn/kernels.h"
 #include "backends/onednn/parallel.h"
 #include "backends/onednn/vector.h"
@@ -78,6 +81,25 @@ Made make_scale_by(const MakerContext& context) {
   return made;
 }
 
+/// f32 <-> bf16.
+Made make_cast(const MakerContext& context) {
+  Made made = alike(context, [threads = context.threads](const KernelArgs& args) {
+    const TensorView &x = args.inputs[0], &y = args.outputs[0];
+    parallel(threads, y.type.elements(), kGrain, [&](int, int64_t i, int64_t end) {
+      if (x.type.dtype == y.type.dtype)
+        std::memcpy(y.as<std::byte>() + i * size_of(y.type.dtype),
+                    x.as<std::byte>() + i * size_of(y.type.dtype),
+                    static_cast<size_t>((end - i) * size_of(y.type.dtype)));
+      else if (y.type.dtype == DType::f32)
+        widen(x.as<uint16_t>() + i, y.as<float>() + i, end - i);
+      else
+        narrow(x.as<float>() + i, y.as<uint16_t>() + i, end - i);
+    });
+  });
+  made.typed = true;
+  return made;
+}
+
 Made make_constant(const MakerContext& context) {
   const float value = static_cast<float>(context.node.attributes.real("value"));
   return alike(context, [value](const KernelArgs& args) {
@@ -91,6 +113,7 @@ constexpr Maker kMakers[] = {
     {"gelu", make_activation},   {"gelu_backward", make_activation_backward},
     {"add", make_add},           {"scale", make_scale},
     {"scale_by", make_scale_by}, {"constant", make_constant},
+    {"cast", make_cast},
 };
 
 }  // namespace

@@ -32,6 +32,7 @@ struct MakerContext {
 struct Made {
   Kernel kernel;
   std::vector<Layout> inputs, outputs;
+  bool typed = false;  ///< takes and makes bf16 where a value is of it; else floats in its place
 };
 
 /// The layouts of a kernel that wants every value dense.

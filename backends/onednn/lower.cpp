@@ -1,10 +1,12 @@
 // lower: Graph -> one kernel per node. Each value gets a layout when it is made; a reader that
-// wants another one has it reordered into scratch before it runs.
+// wants another one, or floats in place of bf16, has it converted into scratch before it runs.
 #include <fmt/format.h>
 
+#include "backends/onednn/bf16.h"
 #include "backends/onednn/conv.h"
 #include "backends/onednn/dnnl.h"
 #include "backends/onednn/kernels.h"
+#include "backends/onednn/parallel.h"
 
 namespace expgraph::onednn {
 
@@ -39,20 +41,72 @@ std::vector<bool> dense_values(const Graph& graph, const MemoryPlan* plan) {
   return result;
 }
 
-/// A value of a node that its kernel wants to lie otherwise than it does.
-struct Conversion {
-  size_t index;
-  Reorder reorder;
-  int64_t bytes_at, scratch_at;
+/// How the elements of a value lie.
+struct Form {
+  Layout layout;
+  DType dtype;
 };
 
-Conversion conversion(size_t index, const TensorType& type, Layout from, Layout to,
-                      ScratchPlan& scratch) {
-  Reorder reorder(describe(type, from), describe(type, to));
-  const int64_t bytes_at = scratch.add(type.bytes());
-  const int64_t scratch_at = scratch.add(reorder.scratch_bytes());
-  return {index, std::move(reorder), bytes_at, scratch_at};
+bool same_form(Form a, Form b, const TensorType& type) {
+  return a.dtype == b.dtype && same_bytes(a.layout, b.layout, type);
 }
+
+/// A value of a node that its kernel wants to lie otherwise than it does. bf16 is widened before
+/// it is reordered, and rounded after that.
+class Conversion {
+ public:
+  /// `inner`: of the two forms the kernel's.
+  Conversion(size_t index, const TensorType& type, Form from, Form to, Form inner, int threads,
+             ScratchPlan& scratch)
+      : index_(index),
+        inner_{inner.dtype, type.shape},
+        threads_(threads),
+        widens_(from.dtype == DType::bf16),
+        narrows_(to.dtype == DType::bf16) {
+    const int64_t wide_bytes = TensorType{DType::f32, type.shape}.bytes();
+    if (!same_bytes(from.layout, to.layout, type)) {
+      reorder_.emplace(describe(type, from.layout), describe(type, to.layout));
+      reorder_at_ = scratch.add(reorder_->scratch_bytes());
+      if (widens_) widened_at_ = scratch.add(wide_bytes);
+      if (narrows_) reordered_at_ = scratch.add(wide_bytes);
+    }
+    inner_at_ = scratch.add(inner_.bytes());
+  }
+
+  size_t index() const { return index_; }
+  /// What the kernel is given in place of the value.
+  TensorView inner(std::byte* scratch) const { return {inner_, scratch + inner_at_}; }
+
+  void run(const void* from, void* to, std::byte* scratch) {
+    const int64_t count = inner_.elements();
+    if (widens_) {
+      void* wide = reorder_ ? scratch + widened_at_ : to;
+      parallel(threads_, count, kGrain, [&](int, int64_t i, int64_t end) {
+        widen(static_cast<const uint16_t*>(from) + i, static_cast<float*>(wide) + i, end - i);
+      });
+      from = wide;
+    }
+    if (reorder_) {
+      void* reordered = narrows_ ? scratch + reordered_at_ : to;
+      reorder_->run(from, reordered, scratch + reorder_at_);
+      from = reordered;
+    }
+    if (!narrows_) return;
+    parallel(threads_, count, kGrain, [&](int, int64_t i, int64_t end) {
+      narrow(static_cast<const float*>(from) + i, static_cast<uint16_t*>(to) + i, end - i);
+    });
+  }
+
+ private:
+  static constexpr int64_t kGrain = 4096;  // elements
+
+  size_t index_;
+  TensorType inner_;
+  int threads_;
+  bool widens_, narrows_;
+  std::optional<Reorder> reorder_;
+  int64_t reorder_at_ = 0, widened_at_ = 0, reordered_at_ = 0, inner_at_ = 0;
+};
 
 /// The kernel with conversions before and after it.
 Kernel convert(Kernel kernel, std::vector<Conversion> before, std::vector<Conversion> after,
@@ -62,16 +116,15 @@ Kernel convert(Kernel kernel, std::vector<Conversion> before, std::vector<Conver
     std::vector<TensorView> inputs(args.inputs.begin(), args.inputs.end());
     std::vector<TensorView> outputs(args.outputs.begin(), args.outputs.end());
     for (Conversion& c : before) {
-      inputs[c.index].data = args.scratch + c.bytes_at;
-      c.reorder.run(args.inputs[c.index].data, inputs[c.index].data, args.scratch + c.scratch_at);
+      inputs[c.index()] = c.inner(args.scratch);
+      c.run(args.inputs[c.index()].data, inputs[c.index()].data, args.scratch);
     }
     for (const Conversion& c : after)
-      if (args.outputs[c.index].data) outputs[c.index].data = args.scratch + c.bytes_at;
+      if (args.outputs[c.index()].data) outputs[c.index()] = c.inner(args.scratch);
     kernel.run({inputs, outputs, args.scratch + kernel_at});
     for (Conversion& c : after)
-      if (args.outputs[c.index].data)
-        c.reorder.run(outputs[c.index].data, args.outputs[c.index].data,
-                      args.scratch + c.scratch_at);
+      if (args.outputs[c.index()].data)
+        c.run(outputs[c.index()].data, args.outputs[c.index()].data, args.scratch);
   };
   return {run, scratch.bytes()};
 }
@@ -95,8 +148,9 @@ void check_types(const Graph& graph, const Node& node) {
   const auto check = [&](ValueId value) {
     if (!value.valid()) return;
     const DType dtype = graph.type(value).dtype;
-    if (is_real(dtype) && dtype != DType::f32)
-      throw Error(fmt::format("backend 'onednn' computes in f32, '{}' is over {}", node.op->name,
+    if (is_real(dtype) && dtype != DType::f32 && dtype != DType::bf16)
+      throw Error(fmt::format("backend 'onednn' computes in f32 and bf16, '{}' is over {}",
+                              node.op->name,
                               graph.type(value).str()),
                   node.where);
   };
@@ -132,18 +186,21 @@ std::vector<Kernel> lower(const Graph& graph, const MemoryPlan* plan, int thread
 
     ScratchPlan scratch;
     std::vector<Conversion> before, after;
+    const auto taken = [&](const TensorType& type) {
+      return made.typed || type.dtype != DType::bf16 ? type.dtype : DType::f32;
+    };
     for (size_t k = 0; k < node.inputs.size(); ++k) {
       if (!node.inputs[k].valid()) continue;
       const TensorType& type = graph.type(node.inputs[k]);
-      if (!same_bytes(inputs[k], made.inputs[k], type))
-        before.push_back(conversion(k, type, inputs[k], made.inputs[k], scratch));
+      const Form from{inputs[k], type.dtype}, to{made.inputs[k], taken(type)};
+      if (!same_form(from, to, type)) before.emplace_back(k, type, from, to, to, threads, scratch);
     }
     for (size_t k = 0; k < node.outputs.size(); ++k) {
       const ValueId out = node.outputs[k];
       const TensorType& type = graph.type(out);
       layouts[at(out)] = stays_dense[at(out)] ? Layout::dense : made.outputs[k];
-      if (!same_bytes(made.outputs[k], layouts[at(out)], type))
-        after.push_back(conversion(k, type, made.outputs[k], Layout::dense, scratch));
+      const Form from{made.outputs[k], taken(type)}, to{layouts[at(out)], type.dtype};
+      if (!same_form(from, to, type)) after.emplace_back(k, type, from, to, from, threads, scratch);
     }
     if (before.empty() && after.empty())
       kernels.push_back(std::move(made.kernel));

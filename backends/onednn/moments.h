@@ -11,7 +11,7 @@ namespace expgraph::onednn {
 /// large numbers out of the variance.
 class Moments {
  public:
-  Moments(int64_t channels, int threads) : channels_(channels) {
+  Moments(int64_t channels, int threads) {
     for (int thread = 0; thread < threads; ++thread) {
       parts_.push_back({std::vector<float>(static_cast<size_t>(channels)),
                         std::vector<double>(static_cast<size_t>(channels)),
@@ -20,17 +20,16 @@ class Moments {
   }
 
   struct Part {
-    std::vector<float> shift;
+    std::vector<float> shift;  ///< to be set before the first sum: a pixel of the thread's own
     std::vector<double> sum, squares;  ///< of x - shift
     int64_t pixels = 0;
   };
   void clear() {
     for (Part& part : parts_) part.pixels = 0;
   }
-  /// Empties the part of a thread; its sums are about the pixel at `shift`.
-  void start(int thread, const float* shift) {
+  /// Empties the part of a thread.
+  void start(int thread) {
     Part& part = this->part(thread);
-    part.shift.assign(shift, shift + channels_);
     part.sum.assign(part.sum.size(), 0);
     part.squares.assign(part.squares.size(), 0);
   }
@@ -57,7 +56,6 @@ class Moments {
   }
 
  private:
-  int64_t channels_;
   std::vector<Part> parts_;
 };
 

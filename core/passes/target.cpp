@@ -48,7 +48,7 @@ const std::vector<Target>& targets() {
   static const std::vector<Target> all = {
       {.name = "onednn",
        .fusions = onednn_fusions(),
-       .types = {DType::f32},
+       .types = {DType::f32, DType::bf16},
        .recompute = true,
        .update_early = true},
       {.name = "libtorch",
