@@ -1,10 +1,8 @@
 // elementwise: activations, their gradients, add, scale, scale_by, cast and constant, over flat
 // memory: all operands lie alike, however that is.
-#include <cstring>
-
-#include "backends/onednn/bf16.h"
 #include "backends/onednn/kernels.h"
 #include "backends/onednn/parallel.h"
+#include "backends/onednn/reals.h"
 #include "backends/onednn/vector.h"
 
 namespace expgraph::onednn {
@@ -13,98 +11,107 @@ namespace {
 
 constexpr int64_t kGrain = 4096;  // elements
 
+struct Buffer {
+  alignas(64) float elements[kGrain];
+};
+
 /// Inputs as the first lies, the output too.
 Made alike(const MakerContext& context, std::function<void(const KernelArgs&)> run) {
   const Layout layout = context.inputs.empty() ? Layout::dense : context.inputs[0];
-  return {{std::move(run)}, std::vector<Layout>(context.inputs.size(), layout), {layout}};
+  Made made{{std::move(run)}, std::vector<Layout>(context.inputs.size(), layout), {layout}};
+  made.typed = true;
+  return made;
 }
 
-Made make_activation(const MakerContext& context) {
-  const Activation activation = *activation_of(context.node);
-  return alike(context, [threads = context.threads, activation](const KernelArgs& args) {
-    const float* x = args.inputs[0].as<float>();
-    float* y = args.outputs[0].as<float>();
-    parallel(threads, args.outputs[0].type.elements(), kGrain,
-             [&](int, int64_t i, int64_t end) { activate(x + i, y + i, end - i, activation); });
-  });
-}
-
-Made make_activation_backward(const MakerContext& context) {
-  const Activation activation = *activation_of(context.node);
-  return alike(context, [threads = context.threads, activation](const KernelArgs& args) {
-    const float* dy = args.inputs[0].as<float>();
-    const float* of = args.inputs[1].as<float>();
-    float* dx = args.outputs[0].as<float>();
+/// body(first, count, y) for runs of the output that fit the first-level cache.
+template <typename Body>
+Made by_runs(const MakerContext& context, const Body& body) {
+  return alike(context, [threads = context.threads, body](const KernelArgs& args) {
+    const RealsOut y = args.outputs[0];
     parallel(threads, args.outputs[0].type.elements(), kGrain, [&](int, int64_t i, int64_t end) {
-      activate_backward(dy + i, of + i, dx + i, end - i, activation);
-    });
-  });
-}
-
-Made make_add(const MakerContext& context) {
-  return alike(context, [threads = context.threads](const KernelArgs& args) {
-    float* y = args.outputs[0].as<float>();
-    parallel(threads, args.outputs[0].type.elements(), kGrain, [&](int, int64_t i, int64_t end) {
-      // In cache-sized pieces: y is read back for the third operand on.
-      for (int64_t begin = i; begin < end; begin += kGrain) {
-        const int64_t count = std::min(kGrain, end - begin);
-        const float* sum = args.inputs[0].as<float>() + begin;
-        if (args.inputs.size() == 1) scale(sum, 1, y + begin, count);
-        for (const TensorView& x : args.inputs.subspan(1)) {
-          add(sum, x.as<float>() + begin, y + begin, count);
-          sum = y + begin;
-        }
+      Buffer buffer;
+      for (int64_t first = i; first < end; first += kGrain) {
+        const int64_t count = std::min(kGrain, end - first);
+        body(args, first, count, y.at(first, buffer.elements));
+        y.put(first, count, buffer.elements);
       }
     });
   });
 }
 
+/// A run of an input of by_runs.
+const float* run_of(const TensorView& input, int64_t first, int64_t count, Buffer& buffer) {
+  return RealsIn(input).at(first, count, buffer.elements);
+}
+
+Made make_activation(const MakerContext& context) {
+  const auto run = [activation = *activation_of(context.node)](const KernelArgs& args,
+                                                               int64_t first, int64_t count,
+                                                               float* y) {
+    Buffer x;
+    activate(run_of(args.inputs[0], first, count, x), y, count, activation);
+  };
+  return by_runs(context, run);
+}
+
+Made make_activation_backward(const MakerContext& context) {
+  const auto run = [activation = *activation_of(context.node)](const KernelArgs& args,
+                                                               int64_t first, int64_t count,
+                                                               float* dx) {
+    Buffer dy, of;
+    activate_backward(run_of(args.inputs[0], first, count, dy),
+                      run_of(args.inputs[1], first, count, of), dx, count, activation);
+  };
+  return by_runs(context, run);
+}
+
+Made make_add(const MakerContext& context) {
+  const auto run = [](const KernelArgs& args, int64_t first, int64_t count, float* y) {
+    Buffer left, right;
+    const float* sum = run_of(args.inputs[0], first, count, left);
+    if (args.inputs.size() == 1) scale(sum, 1, y, count);
+    for (const TensorView& x : args.inputs.subspan(1)) {
+      add(sum, run_of(x, first, count, right), y, count);
+      sum = y;
+    }
+  };
+  return by_runs(context, run);
+}
+
 Made make_scale(const MakerContext& context) {
-  const float factor = static_cast<float>(context.node.attributes.real("factor"));
-  return alike(context, [threads = context.threads, factor](const KernelArgs& args) {
-    const float* x = args.inputs[0].as<float>();
-    float* y = args.outputs[0].as<float>();
-    parallel(threads, args.outputs[0].type.elements(), kGrain,
-             [&](int, int64_t i, int64_t end) { scale(x + i, factor, y + i, end - i); });
-  });
+  const auto run = [factor = static_cast<float>(context.node.attributes.real("factor"))](
+                       const KernelArgs& args, int64_t first, int64_t count, float* y) {
+    Buffer x;
+    scale(run_of(args.inputs[0], first, count, x), factor, y, count);
+  };
+  return by_runs(context, run);
 }
 
 Made make_scale_by(const MakerContext& context) {
-  Made made = alike(context, [threads = context.threads](const KernelArgs& args) {
-    const float* x = args.inputs[0].as<float>();
-    const float factor = *args.inputs[1].as<float>();
-    float* y = args.outputs[0].as<float>();
-    parallel(threads, args.outputs[0].type.elements(), kGrain,
-             [&](int, int64_t i, int64_t end) { scale(x + i, factor, y + i, end - i); });
-  });
+  const auto run = [](const KernelArgs& args, int64_t first, int64_t count, float* y) {
+    Buffer x, factor;
+    scale(run_of(args.inputs[0], first, count, x), *run_of(args.inputs[1], 0, 1, factor), y, count);
+  };
+  Made made = by_runs(context, run);
   made.inputs[1] = Layout::dense;
   return made;
 }
 
 /// f32 <-> bf16.
 Made make_cast(const MakerContext& context) {
-  Made made = alike(context, [threads = context.threads](const KernelArgs& args) {
-    const TensorView &x = args.inputs[0], &y = args.outputs[0];
-    parallel(threads, y.type.elements(), kGrain, [&](int, int64_t i, int64_t end) {
-      if (x.type.dtype == y.type.dtype)
-        std::memcpy(y.as<std::byte>() + i * size_of(y.type.dtype),
-                    x.as<std::byte>() + i * size_of(y.type.dtype),
-                    static_cast<size_t>((end - i) * size_of(y.type.dtype)));
-      else if (y.type.dtype == DType::f32)
-        widen(x.as<uint16_t>() + i, y.as<float>() + i, end - i);
-      else
-        narrow(x.as<float>() + i, y.as<uint16_t>() + i, end - i);
-    });
-  });
-  made.typed = true;
-  return made;
+  const auto run = [](const KernelArgs& args, int64_t first, int64_t count, float* y) {
+    Buffer x;
+    std::copy_n(run_of(args.inputs[0], first, count, x), count, y);
+  };
+  return by_runs(context, run);
 }
 
 Made make_constant(const MakerContext& context) {
-  const float value = static_cast<float>(context.node.attributes.real("value"));
-  return alike(context, [value](const KernelArgs& args) {
-    std::fill_n(args.outputs[0].as<float>(), args.outputs[0].type.elements(), value);
-  });
+  const auto run = [value = static_cast<float>(context.node.attributes.real("value"))](
+                       const KernelArgs&, int64_t, int64_t count, float* y) {
+    std::fill_n(y, count, value);
+  };
+  return by_runs(context, run);
 }
 
 constexpr Maker kMakers[] = {

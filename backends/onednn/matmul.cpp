@@ -1,4 +1,6 @@
-// matmul: linear and its gradients as oneDNN matrix products; a transpose is a matter of strides.
+// matmul: linear and its gradients as oneDNN matrix products, where a transpose is a matter of
+// strides; in bf16 as convolutions of maps of one pixel.
+#include "backends/onednn/bf16_conv.h"
 #include "backends/onednn/dnnl.h"
 #include "backends/onednn/kernels.h"
 
@@ -42,8 +44,28 @@ Made product(const MakerContext& context, const Operands& operands) {
                 static_cast<int64_t>(description.scratchpad_desc().get_size())});
 }
 
+/// The products of x [N, K], w [M, K] and y [N, M], which are of bf16.
+Made short_product(const MakerContext& context, ConvDirection direction, const TensorType& x,
+                   const TensorType& w, const TensorType& y) {
+  const auto map = [](TensorType type) {
+    type.shape.insert(type.shape.end(), {1, 1});
+    return type;
+  };
+  const ConvShape shape{direction, map(x), map(w), map(y), {1, 1}, {0, 0}};
+  const bool bias = direction == ConvDirection::forward && context.node.inputs.size() > 2 &&
+                    context.node.inputs[2].valid();
+  Made made = dense(context, bf16_conv_kernel(shape, bias, context.threads, nullptr));
+  made.typed = true;
+  return made;
+}
+
+bool is_short(const MakerContext& context) { return context.input(0).dtype == DType::bf16; }
+
 /// y[N,M] = x[N,K] w[M,K]^T + b[M]
 Made linear(const MakerContext& context) {
+  if (is_short(context))
+    return short_product(context, ConvDirection::forward, context.input(0), context.input(1),
+                         context.output());
   const Shape &x = context.input(0).shape, &w = context.input(1).shape;
   Operands operands{matrix(x[0], x[1]), matrix(w[1], w[0], true), matrix(x[0], w[0])};
   if (context.node.inputs.size() > 2 && context.node.inputs[2].valid())
@@ -53,12 +75,18 @@ Made linear(const MakerContext& context) {
 
 /// dx[N,K] = dy[N,M] w[M,K]
 Made linear_backward_data(const MakerContext& context) {
+  if (is_short(context))
+    return short_product(context, ConvDirection::backward_data, context.output(), context.input(1),
+                         context.input(0));
   const Shape &dy = context.input(0).shape, &w = context.input(1).shape;
   return product(context, {matrix(dy[0], dy[1]), matrix(w[0], w[1]), matrix(dy[0], w[1])});
 }
 
 /// dw[M,K] = dy[N,M]^T x[N,K]
 Made linear_backward_weights(const MakerContext& context) {
+  if (is_short(context))
+    return short_product(context, ConvDirection::backward_weights, context.input(1),
+                         context.output(), context.input(0));
   const Shape &dy = context.input(0).shape, &x = context.input(1).shape;
   return product(context, {matrix(dy[1], dy[0], true), matrix(x[0], x[1]), matrix(dy[1], x[1])});
 }

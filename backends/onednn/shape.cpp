@@ -8,12 +8,18 @@ namespace expgraph::onednn {
 
 namespace {
 
+Made typed(Made made) {
+  made.typed = true;
+  return made;
+}
+
 Made make_reshape(const MakerContext& context) {
-  return dense(context, {[](const KernelArgs& args) {
-                 if (args.outputs[0].data != args.inputs[0].data)
-                   std::memmove(args.outputs[0].data, args.inputs[0].data,
-                                static_cast<size_t>(args.outputs[0].type.bytes()));
-               }});
+  const auto move = [](const KernelArgs& args) {
+    if (args.outputs[0].data != args.inputs[0].data)
+      std::memmove(args.outputs[0].data, args.inputs[0].data,
+                   static_cast<size_t>(args.outputs[0].type.bytes()));
+  };
+  return typed(dense(context, {move}));
 }
 
 /// A tensor as rows along an axis, in the order of its bytes: `row` bytes from one to the next.
@@ -48,7 +54,7 @@ bool runs_nhwc(const MakerContext& context) {
 }
 
 Made lying(const MakerContext& context, bool nhwc, Kernel kernel) {
-  Made made = dense(context, std::move(kernel));
+  Made made = typed(dense(context, std::move(kernel)));
   if (nhwc) {
     made.inputs.assign(made.inputs.size(), Layout::nhwc);
     made.outputs[0] = Layout::nhwc;
