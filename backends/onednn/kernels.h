@@ -25,6 +25,7 @@ struct MakerContext {
 
   const TensorType& input(size_t k) const { return graph.type(node.inputs[k]); }
   const TensorType& output(size_t k = 0) const { return graph.type(node.outputs[k]); }
+  bool is_short(size_t k) const { return input(k).dtype == DType::bf16; }
 };
 
 /// A kernel, and the layouts that it takes and makes; inputs that lie otherwise are reordered

@@ -59,11 +59,9 @@ Made short_product(const MakerContext& context, ConvDirection direction, const T
   return made;
 }
 
-bool is_short(const MakerContext& context) { return context.input(0).dtype == DType::bf16; }
-
 /// y[N,M] = x[N,K] w[M,K]^T + b[M]
 Made linear(const MakerContext& context) {
-  if (is_short(context))
+  if (context.is_short(0))
     return short_product(context, ConvDirection::forward, context.input(0), context.input(1),
                          context.output());
   const Shape &x = context.input(0).shape, &w = context.input(1).shape;
@@ -75,7 +73,7 @@ Made linear(const MakerContext& context) {
 
 /// dx[N,K] = dy[N,M] w[M,K]
 Made linear_backward_data(const MakerContext& context) {
-  if (is_short(context))
+  if (context.is_short(0))
     return short_product(context, ConvDirection::backward_data, context.output(), context.input(1),
                          context.input(0));
   const Shape &dy = context.input(0).shape, &w = context.input(1).shape;
@@ -84,7 +82,7 @@ Made linear_backward_data(const MakerContext& context) {
 
 /// dw[M,K] = dy[N,M]^T x[N,K]
 Made linear_backward_weights(const MakerContext& context) {
-  if (is_short(context))
+  if (context.is_short(0))
     return short_product(context, ConvDirection::backward_weights, context.input(1),
                          context.output(), context.input(0));
   const Shape &dy = context.input(0).shape, &x = context.input(1).shape;

@@ -40,9 +40,11 @@ Made make_forward(const MakerContext& context, const Ports& ports, const Node& n
                    part_of(ports.type(pool->outputs[0]), f.splits));
     f.index = ports.output(pool->outputs[1]);
   }
+  f.is_short = x.dtype == DType::bf16;
   const auto kernel = std::make_shared<ForwardKernel>(f, x, context.threads);
   Made made = dense(
       context, {[kernel](const KernelArgs& args) { (*kernel)(args); }, kernel->scratch_bytes()});
+  made.typed = true;
   made.inputs[static_cast<size_t>(f.x)] = map_layout(x);
   for (const int k : {f.y, f.index})
     if (k >= 0) made.outputs[static_cast<size_t>(k)] = map_layout(x);
@@ -79,9 +81,11 @@ Made make_backward(const MakerContext& context, const Ports& ports, const Backwa
     b.pool.emplace(chain.pool->attributes, part_of(x, b.splits),
                    part_of(ports.type(chain.pool->inputs[0]), b.splits));
   }
+  b.is_short = x.dtype == DType::bf16;
   const auto kernel = std::make_shared<BackwardKernel>(b, x, context.threads);
   Made made = dense(
       context, {[kernel](const KernelArgs& args) { (*kernel)(args); }, kernel->scratch_bytes()});
+  made.typed = true;
   for (const int k : {b.dy, b.y, b.index, b.x})
     if (k >= 0) made.inputs[static_cast<size_t>(k)] = map_layout(x);
   if (b.dx >= 0) made.outputs[static_cast<size_t>(b.dx)] = map_layout(x);

@@ -16,6 +16,7 @@ struct Backward {
   std::optional<PoolShape> pool;  ///< of a part
   Activation activation;
   int64_t splits = 1;
+  bool is_short = false;  ///< maps are bf16; all else is f32
 };
 
 class BackwardKernel {
@@ -29,6 +30,8 @@ class BackwardKernel {
         parameters_(map_.c, scratch_),
         totals_(map_.c, scratch_) {
     partials_at_ = scratch_.add(partials_.bytes());
+    const int64_t run = b_.pool ? b_.pool->window.kh * map_.w : space_.tile;
+    runs_ = Runs(b_.is_short, kOperands, run * map_.c, threads, scratch_);
   }
   int64_t scratch_bytes() const { return scratch_.bytes(); }
 
@@ -57,7 +60,7 @@ class BackwardKernel {
     if (const float* given = input_at(args, b_.bias)) std::copy_n(given, map_.c, bias);
     Partials sums = partials_;
     sums.place(args.scratch + partials_at_);
-    for_tiles(args, part, {nullptr, nullptr, b_.activation, a, bias},
+    for_tiles(args, part, {nullptr, nullptr, b_.activation, a, bias}, RealsOut(),
               [&](int thread, const At& at) {
                 if (b_.pool)
                   add_window_gradient_sums(at.g, at.index, at.x, b_.pool->row(), map_.c, mean,
@@ -76,10 +79,11 @@ class BackwardKernel {
       dscales[c] += dscale;
       dbiases[c] += dbias;
     }
-    if (output_at(args, b_.dx) == nullptr) return;
+    if (b_.dx < 0 || args.outputs[static_cast<size_t>(b_.dx)].data == nullptr) return;
+    const RealsOut dx = args.outputs[static_cast<size_t>(b_.dx)];
     const NormGradient norm{a, mean, b, c0};
-    const bool stream = map_.pixels() * map_.c * int64_t{sizeof(float)} > kStreamBytes;
-    for_tiles(args, part, {nullptr, nullptr, b_.activation, a, bias}, [&](int, const At& at) {
+    const bool stream = runs_.in_place() && map_.pixels() * map_.c * int64_t{sizeof(float)} > kStreamBytes;
+    for_tiles(args, part, {nullptr, nullptr, b_.activation, a, bias}, dx, [&](int, const At& at) {
       if (b_.pool)
         apply_window_gradient(at.g, at.index, at.x, at.dx, b_.pool->row(), map_.c, norm, stream);
       else
@@ -96,37 +100,43 @@ class BackwardKernel {
     int64_t pixels;
   };
 
-  /// `g` is what reaches each tile, but for its pointers.
+  /// `g` is what reaches each tile, but for its pointers; dx is put after the body, if it is there.
   template <typename Body>
-  void for_tiles(const KernelArgs& args, int64_t part, Gradient g, const Body& body) const {
-    const float* dy = input_at(args, b_.dy);
-    const float* y = input_at(args, b_.y);
-    const float* x = input_at(args, b_.x);
-    float* dx = output_at(args, b_.dx);
-    const auto from = [](auto* data, int64_t element) { return data ? data + element : nullptr; };
-    const auto reaching = [&](int64_t element) {
+  void for_tiles(const KernelArgs& args, int64_t part, Gradient g, const RealsOut& dx,
+                 const Body& body) const {
+    const auto input = [&](int k) {
+      return k < 0 ? RealsIn() : RealsIn(args.inputs[static_cast<size_t>(k)]);
+    };
+    const RealsIn dy = input(b_.dy), y = input(b_.y), x = input(b_.x);
+    // A run of the gradient at `place`, and of the map at `at`.
+    const auto tile = [&](int thread, int64_t place, int64_t places, int64_t at, int64_t size,
+                          PoolIndex index) {
       Gradient here = g;
-      here.dy = dy + element;
-      here.y = from(y, element);
-      return here;
+      here.dy = dy.at(place, places, runs_.of(args, thread, 0));
+      here.y = y.at(place, places, runs_.of(args, thread, 1));
+      const float* from = x.at(at, size, runs_.of(args, thread, 2));
+      float* to = dx.at(at, runs_.of(args, thread, 3));
+      body(thread, At{here, index, from, to, size / map_.c});
+      dx.put(at, size, to);
     };
     if (!b_.pool) {
       space_.for_each(threads_, [&](int thread, int64_t pixel, int64_t count) {
-        const int64_t at = (part * map_.pixels() + pixel) * map_.c;
-        body(thread, At{reaching(at), {}, x + at, from(dx, at), count});
+        const int64_t at = (part * map_.pixels() + pixel) * map_.c, size = count * map_.c;
+        tile(thread, at, size, at, size, {});
       });
       return;
     }
     const PoolShape& pool = *b_.pool;
     const TensorView& index = args.inputs[static_cast<size_t>(b_.index)];
-    const int64_t rows = map_.n * pool.y.h;
+    const int64_t rows = map_.n * pool.y.h, places = pool.y.w * map_.c;
+    const int64_t size = places * pool.window.places();
     parallel(threads_, rows, 1, [&](int thread, int64_t begin, int64_t end) {
-      for (int64_t row = part * rows + begin; row < part * rows + end; ++row) {
-        const int64_t place = row * pool.y.w * map_.c, at = place * pool.window.places();
-        body(thread, At{reaching(place), index_at(index, place), x + at, from(dx, at), 0});
-      }
+      for (int64_t row = part * rows + begin; row < part * rows + end; ++row)
+        tile(thread, row * places, places, row * size, size, index_at(index, row * places));
     });
   }
+
+  static constexpr int kOperands = 4;  // dy, y, x, dx
 
   Backward b_;
   Map map_;  // of a part
@@ -137,6 +147,7 @@ class BackwardKernel {
   PerChannel<float, 4> parameters_;
   PerChannel<double, 2> totals_;
   int64_t partials_at_ = 0;
+  Runs runs_;
 };
 
 }  // namespace expgraph::onednn

@@ -21,6 +21,7 @@ struct Forward {
   double epsilon = 0, momentum = 0;
   int64_t splits = 1;                      ///< parts of the batch, each with statistics of its own
   std::shared_ptr<const Moments> moments;  ///< of x, if somebody left them; null: taken here
+  bool is_short = false;                   ///< x and y are bf16; all else is f32
 };
 
 class ForwardKernel {
@@ -35,6 +36,8 @@ class ForwardKernel {
         moments_(map_.c, scratch_),
         totals_(map_.c, scratch_) {
     partials_at_ = scratch_.add(partials_.bytes());
+    runs_ = Runs(f_.is_short, 2, space_.tile * map_.c, threads, scratch_);
+    if (f_.pool) pool_runs_ = pool_runs(*f_.pool, f_.is_short, threads, scratch_);
   }
   int64_t scratch_bytes() const { return scratch_.bytes(); }
 
@@ -78,14 +81,15 @@ class ForwardKernel {
       for (int64_t c = 0; c < map_.c; ++c) totals[c] = f_.moments->total(c);
       return;
     }
-    const float* x = input_at(args, f_.x) + part * elements();
+    const RealsIn x = args.inputs[static_cast<size_t>(f_.x)];
+    const int64_t first = part * elements();
     float* shift = parameters_.of(args, 1);
-    std::copy_n(x, map_.c, shift);
+    std::copy_n(x.at(first, map_.c, runs_.of(args, 0, 0)), map_.c, shift);
     Partials sums = partials_;
     sums.place(args.scratch + partials_at_);
     space_.for_each(threads_, [&](int thread, int64_t pixel, int64_t count) {
-      add_statistics(x + pixel * map_.c, count, map_.c, shift, sums.of(thread, 0),
-                     sums.of(thread, 1));
+      add_statistics(x.at(first + pixel * map_.c, count * map_.c, runs_.of(args, thread, 0)), count,
+                     map_.c, shift, sums.of(thread, 0), sums.of(thread, 1));
     });
     const double count = static_cast<double>(map_.pixels());
     for (int64_t c = 0; c < map_.c; ++c) {
@@ -125,19 +129,23 @@ class ForwardKernel {
   }
 
   void apply(const KernelArgs& args, int64_t part, const Affine& affine) const {
-    const float* x = input_at(args, f_.x) + part * elements();
-    float* y = output_at(args, f_.y);
+    const RealsIn x = args.inputs[static_cast<size_t>(f_.x)];
+    const RealsOut y = f_.y < 0 ? RealsOut() : args.outputs[static_cast<size_t>(f_.y)];
+    const int64_t first = part * elements();
     if (f_.pool) {
       const int64_t place = part * f_.pool->y.pixels() * map_.c;
       TensorView index = f_.index < 0 ? TensorView{} : args.outputs[static_cast<size_t>(f_.index)];
       if (index.data) index.data = index_at(index, place).data;
       if (y || index.data)
-        max_pool(*f_.pool, {x, y ? y + place : nullptr, index}, affine, threads_);
+        max_pool(*f_.pool, {x.from(first), y.from(place), index}, affine, pool_runs_, args,
+                 threads_);
     } else if (y) {
-      y += part * elements();
-      const bool stream = elements() * int64_t{sizeof(float)} > kStreamBytes;
-      space_.for_each(threads_, [&](int, int64_t pixel, int64_t count) {
-        apply_affine(x + pixel * map_.c, y + pixel * map_.c, count, map_.c, affine, stream);
+      const bool stream = runs_.in_place() && elements() * int64_t{sizeof(float)} > kStreamBytes;
+      space_.for_each(threads_, [&](int thread, int64_t pixel, int64_t count) {
+        const int64_t at = first + pixel * map_.c, size = count * map_.c;
+        float* to = y.at(at, runs_.of(args, thread, 1));
+        apply_affine(x.at(at, size, runs_.of(args, thread, 0)), to, count, map_.c, affine, stream);
+        y.put(at, size, to);
       });
     }
   }
@@ -152,6 +160,7 @@ class ForwardKernel {
   PerChannel<double, 2> moments_;
   PerChannel<Moments::Total, 1> totals_;
   int64_t partials_at_ = 0;
+  Runs runs_, pool_runs_;
 };
 
 }  // namespace expgraph::onednn

@@ -52,12 +52,23 @@ void for_row(const PoolShape& pool, int64_t k, const F& f) {
 
 }  // namespace
 
-void max_pool(const PoolShape& pool, const MaxPoolOperands& o, const Affine& affine, int threads) {
-  parallel(threads, pool.x.n * pool.y.h, 1, [&](int, int64_t begin, int64_t end) {
+Runs pool_runs(const PoolShape& pool, bool is_short, int threads, ScratchPlan& scratch) {
+  return {is_short, 2, std::max(pool.window.kh, pool.window.sh) * pool.x.w * pool.x.c, threads,
+          scratch};
+}
+
+void max_pool(const PoolShape& pool, const MaxPoolOperands& o, const Affine& affine,
+              const Runs& runs, const KernelArgs& args, int threads) {
+  parallel(threads, pool.x.n * pool.y.h, 1, [&](int thread, int64_t begin, int64_t end) {
+    float* x_run = runs.of(args, thread, 0);
+    float* y_run = runs.of(args, thread, 1);
     for (int64_t k = begin; k < end; ++k)
       for_row(pool, k, [&](const Windows& windows, int64_t x, int64_t y) {
-        max_windows(o.x + x, windows, o.y ? o.y + y : nullptr, index_at(o.index, y), pool.x.c,
-                    affine);
+        const int64_t reach = (windows.rows - 1) * windows.width +
+                              (windows.outputs - 1) * windows.stride + windows.columns;
+        max_windows(o.x.at(x, reach * pool.x.c, x_run), windows, o.y.at(y, y_run),
+                    index_at(o.index, y), pool.x.c, affine);
+        o.y.put(y, windows.outputs * pool.y.c, y_run);
       });
   });
 }
@@ -74,10 +85,14 @@ Made over_maps(const MakerContext& context, std::function<void(const KernelArgs&
 
 Made make_max_pool(const MakerContext& context) {
   const PoolShape pool(context.node.attributes, context.input(0), context.output());
-  return over_maps(context, [pool, threads = context.threads](const KernelArgs& args) {
-    max_pool(pool, {args.inputs[0].as<float>(), args.outputs[0].as<float>(), args.outputs[1]}, {},
-             threads);
+  ScratchPlan scratch;
+  const Runs runs = pool_runs(pool, context.is_short(0), context.threads, scratch);
+  Made made = over_maps(context, [pool, runs, threads = context.threads](const KernelArgs& args) {
+    max_pool(pool, {args.inputs[0], args.outputs[0], args.outputs[1]}, {}, runs, args, threads);
   });
+  made.kernel.scratch_bytes = scratch.bytes();
+  made.typed = true;
+  return made;
 }
 
 /// f(n) adds to image n of dx, which is 0 before.
@@ -92,18 +107,25 @@ void add_to_images(const PoolShape& pool, float* dx, int threads, const F& f) {
   });
 }
 
-/// 0 at the pixels of x that lie in no window, from row `k` of all rows of windows to the next.
-/// Windows are apart.
-void clear_between(const PoolShape& pool, int64_t k, float* dx) {
+/// Rows of x from row `k` of all rows of windows to the next. Windows are apart.
+struct Strip {
+  Strip(const PoolShape& pool, int64_t k) {
+    const int64_t oh = k % pool.y.h, row = oh * pool.window.sh;
+    const int64_t row_end = oh + 1 < pool.y.h ? row + pool.window.sh : pool.x.h;
+    first = (k / pool.y.h * pool.x.h + row) * pool.x.w * pool.x.c;
+    rows = row_end - row;
+  }
+  int64_t first, rows;
+};
+
+/// 0 at the pixels of a strip that lie in no window.
+void clear_between(const PoolShape& pool, const Strip& strip, float* dx) {
   const Window& window = pool.window;
-  const int64_t n = k / pool.y.h, oh = k % pool.y.h;
-  const int64_t row_end = oh + 1 < pool.y.h ? (oh + 1) * window.sh : pool.x.h;
-  for (int64_t row = oh * window.sh; row < row_end; ++row) {
-    float* line = dx + (n * pool.x.h + row) * pool.x.w * pool.x.c;
+  for (int64_t row = 0; row < strip.rows; ++row, dx += pool.x.w * pool.x.c) {
     const auto clear = [&](int64_t column, int64_t column_end) {
-      std::fill(line + column * pool.x.c, line + column_end * pool.x.c, 0.0f);
+      std::fill(dx + column * pool.x.c, dx + column_end * pool.x.c, 0.0f);
     };
-    if (row - oh * window.sh >= window.kh) {
+    if (row >= window.kh) {
       clear(0, pool.x.w);
       continue;
     }
@@ -112,27 +134,46 @@ void clear_between(const PoolShape& pool, int64_t k, float* dx) {
   }
 }
 
+/// Windows are apart.
+Made max_pool_backward_by_strips(const MakerContext& context, const PoolShape& pool) {
+  ScratchPlan scratch;
+  int64_t most = 0;
+  for (int64_t k = 0; k < pool.y.h; ++k) most = std::max(most, Strip(pool, k).rows);
+  const Runs runs(context.is_short(0), 2, most * pool.x.w * pool.x.c, context.threads, scratch);
+  const auto run = [pool, runs, threads = context.threads](const KernelArgs& args) {
+    const RealsIn dy = args.inputs[0];
+    const RealsOut dx = args.outputs[0];
+    const int64_t outputs = pool.y.w * pool.y.c;
+    const bool stream = runs.in_place() && args.outputs[0].type.bytes() > kStreamBytes;
+    parallel(threads, pool.x.n * pool.y.h, 1, [&](int thread, int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; ++k) {
+        const Strip strip(pool, k);
+        float* to = dx.at(strip.first, runs.of(args, thread, 0));
+        clear_between(pool, strip, to);
+        set_window_gradients(dy.at(k * outputs, outputs, runs.of(args, thread, 1)),
+                             index_at(args.inputs[1], k * outputs), to, pool.row(), pool.x.c,
+                             stream);
+        dx.put(strip.first, strip.rows * pool.x.w * pool.x.c, to);
+      }
+    });
+  };
+  Made made = over_maps(context, run);
+  made.kernel.scratch_bytes = scratch.bytes();
+  made.typed = true;
+  return made;
+}
+
 Made make_max_pool_backward(const MakerContext& context) {
   const PoolShape pool(context.node.attributes, context.output(), context.input(0));
+  if (pool.apart()) return max_pool_backward_by_strips(context, pool);
   return over_maps(context, [pool, threads = context.threads](const KernelArgs& args) {
     const float* dy = args.inputs[0].as<float>();
     float* dx = args.outputs[0].as<float>();
-    const TensorView& index = args.inputs[1];
-    if (!pool.apart())
-      return add_to_images(pool, dx, threads, [&](int64_t n) {
-        for (int64_t oh = 0; oh < pool.y.h; ++oh)
-          for_row(pool, n * pool.y.h + oh, [&](const Windows& windows, int64_t x, int64_t y) {
-            add_window_gradients(dy + y, index_at(index, y), dx + x, windows, pool.x.c);
-          });
-      });
-    const bool stream = args.outputs[0].type.bytes() > kStreamBytes;
-    parallel(threads, pool.x.n * pool.y.h, 1, [&](int, int64_t begin, int64_t end) {
-      for (int64_t k = begin; k < end; ++k) {
-        clear_between(pool, k, dx);
-        for_row(pool, k, [&](const Windows& windows, int64_t x, int64_t y) {
-          set_window_gradients(dy + y, index_at(index, y), dx + x, windows, pool.x.c, stream);
+    add_to_images(pool, dx, threads, [&](int64_t n) {
+      for (int64_t oh = 0; oh < pool.y.h; ++oh)
+        for_row(pool, n * pool.y.h + oh, [&](const Windows& windows, int64_t x, int64_t y) {
+          add_window_gradients(dy + y, index_at(args.inputs[1], y), dx + x, windows, pool.x.c);
         });
-      }
     });
   });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backends/onednn/kernels.h"
+#include "backends/onednn/reals.h"
 #include "backends/onednn/vector.h"
 #include "core/ops/common.h"
 
@@ -26,14 +27,18 @@ struct PoolShape {
   Window window;
 };
 
-/// Max pooling of affine(x); y and index may be null.
+/// Max pooling of affine(x); y and index may be absent.
 struct MaxPoolOperands {
-  const float* x = nullptr;
-  float* y = nullptr;
+  RealsIn x;
+  RealsOut y;
   TensorView index;
 };
+/// `runs`: of pool_runs(), in the scratch of args.
 void max_pool(const PoolShape& pool, const MaxPoolOperands& operands, const Affine& affine,
-              int threads);
+              const Runs& runs, const KernelArgs& args, int threads);
+
+/// For a row of windows and a row of outputs.
+Runs pool_runs(const PoolShape& pool, bool is_short, int threads, ScratchPlan& scratch);
 
 /// An index from an element on.
 inline PoolIndex index_at(const TensorView& index, int64_t element) {

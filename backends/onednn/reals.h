@@ -2,7 +2,7 @@
 #pragma once
 
 #include "backends/onednn/bf16.h"
-#include "core/host_executor.h"
+#include "backends/onednn/kernels.h"
 
 namespace expgraph::onednn {
 
@@ -20,6 +20,13 @@ class RealsIn {
     if (!is_short_) return static_cast<const float*>(data_) + first;
     widen(static_cast<const uint16_t*>(data_) + first, buffer, count);
     return buffer;
+  }
+  /// The value without its first elements.
+  RealsIn from(int64_t element) const {
+    RealsIn rest = *this;
+    if (data_)
+      rest.data_ = static_cast<const std::byte*>(data_) + element * (is_short_ ? 2 : 4);
+    return rest;
   }
 
  private:
@@ -43,10 +50,34 @@ class RealsOut {
   void put(int64_t first, int64_t count, const float* buffer) const {
     if (data_ && is_short_) narrow(buffer, static_cast<uint16_t*>(data_) + first, count);
   }
+  RealsOut from(int64_t element) const {
+    RealsOut rest = *this;
+    if (data_) rest.data_ = static_cast<std::byte*>(data_) + element * (is_short_ ? 2 : 4);
+    return rest;
+  }
 
  private:
   void* data_ = nullptr;
   bool is_short_ = false;
+};
+
+/// Runs of at most `elements` floats for each of several operands and threads, in a kernel's
+/// scratch; of none where no operand is of bf16.
+class Runs {
+ public:
+  Runs() = default;
+  Runs(bool is_short, int operands, int64_t elements, int threads, ScratchPlan& scratch)
+      : elements_(is_short ? (elements + 15) / 16 * 16 : 0), operands_(operands) {
+    at_ = scratch.add(elements_ * operands * threads * int64_t{sizeof(float)});
+  }
+  bool in_place() const { return elements_ == 0; }
+  float* of(const KernelArgs& args, int thread, int operand) const {
+    return reinterpret_cast<float*>(args.scratch + at_) +
+           (thread * operands_ + operand) * elements_;
+  }
+
+ private:
+  int64_t elements_ = 0, operands_ = 0, at_ = 0;
 };
 
 }  // namespace expgraph::onednn
