@@ -134,8 +134,8 @@ class Slabs {
   int64_t width_, image_rows_, images_ = 0, rows_ = 0, bands_ = 1, count_ = 0;
 };
 
-template <typename T>
-T* in_scratch(std::byte* scratch, int64_t at) {
+template <typename T, typename Byte>
+T* in_scratch(Byte* scratch, int64_t at) {
   return reinterpret_cast<T*>(scratch + at);
 }
 
@@ -215,15 +215,18 @@ class Forward {
   /// outputs from `first` on.
   void pack_weights(const uint16_t* w, int64_t first, uint32_t* panel) const {
     const int64_t places = window_.places(), outputs = std::min(kSide, out_.c - first);
-    std::fill_n(panel, this->panel(), 0u);
-    for (int64_t k = 0; k < outputs; ++k)
-      for (int64_t input = 0; input < in_.c; ++input) {
-        const int64_t m = backward_ ? input : first + k, c = backward_ ? first + k : input;
-        const uint16_t* from = w + (m * (backward_ ? out_.c : in_.c) + c) * places;
-        uint32_t* to = panel + input / 2 * kSide + k;
-        const int shift = input % 2 == 0 ? 0 : 16;
-        for (int64_t place = 0; place < places; ++place, to += step_ / 2 * kSide)
-          *to |= uint32_t{from[backward_ ? places - 1 - place : place]} << shift;
+    const int64_t apart = step_ / 2 * kSide;  // of places
+    if (outputs < kSide || in_.c < step_) std::fill_n(panel, this->panel(), 0u);
+    const int64_t input_step = backward_ ? out_.c * places : places;
+    const int64_t output_step = backward_ ? places : in_.c * places;
+    const int64_t last = backward_ ? places - 1 : 0, turn = backward_ ? -1 : 1;
+    for (int64_t input = 0; input < in_.c; input += 2, panel += kSide)
+      for (int64_t k = 0; k < outputs; ++k) {
+        const uint16_t* even = w + input * input_step + (first + k) * output_step + last;
+        const uint16_t* odd = input + 1 < in_.c ? even + input_step : nullptr;
+        for (int64_t place = 0; place < places; ++place)
+          panel[place * apart + k] =
+              even[turn * place] | (odd ? uint32_t{odd[turn * place]} << 16 : 0u);
       }
   }
 
@@ -372,16 +375,20 @@ class WeightsGradient {
   /// The gradients [M, R, S] of the weights of one input.
   void put_input(int64_t c, int parts, const std::byte* scratch, uint16_t* dw) const {
     const int64_t places = window_.places();
-    std::vector<float> all(static_cast<size_t>(places));
-    for (int64_t m = 0; m < y_.c; ++m) {
+    std::vector<float> all(static_cast<size_t>(kSide * places));
+    for (int64_t first = 0; first < y_.c; first += kSide) {
+      const int64_t outputs = std::min(kSide, y_.c - first);
       for (int64_t place = 0; place < places; ++place) {
-        const int64_t at = place * plane() + c * y_step_ + m;
-        float sum = 0;
-        for (int part = 0; part < parts; ++part)
-          sum += reinterpret_cast<const float*>(scratch + part * own_bytes_ + sums_at_)[at];
-        all[static_cast<size_t>(place)] = sum;
+        const int64_t at = place * plane() + c * y_step_ + first;
+        for (int64_t m = 0; m < outputs; ++m) {
+          float sum = 0;
+          for (int part = 0; part < parts; ++part)
+            sum += in_scratch<const float>(scratch + part * own_bytes_, sums_at_)[at + m];
+          all[static_cast<size_t>(m * places + place)] = sum;
+        }
       }
-      narrow(all.data(), dw + (m * x_.c + c) * places, places);
+      for (int64_t m = 0; m < outputs; ++m)
+        narrow(all.data() + m * places, dw + ((first + m) * x_.c + c) * places, places);
     }
   }
 
