@@ -31,19 +31,19 @@ struct BlockProduct {
   bool add;  ///< to what is there
 };
 
-/// How products of blocks are computed: tiles of AMX, AVX-512's VDPBF16PS, or f32.
-struct BlockUnit {
-  const char* name;
-  void (*begin)();  ///< on each thread, before its first product; may be null
-  void (*multiply)(const BlockProduct&);
-  void (*end)();  ///< on each thread, after its last; may be null
+/// Whether this machine has a unit for blocks that is worth it: AMX, unless EXPGRAPH_AMX is "off".
+/// (AVX-512's VDPBF16PS gave DavidNet a quarter of what floats give by Winograd's algorithm.)
+bool multiplies_blocks();
+
+/// The unit, ready on the calling thread as long as this lives; where multiplies_blocks().
+class BlockUnit {
+ public:
+  BlockUnit();
+  ~BlockUnit();
+  BlockUnit(const BlockUnit&) = delete;
+  BlockUnit& operator=(const BlockUnit&) = delete;
+  void multiply(const BlockProduct& product) const;
 };
-
-/// The fastest that works here, or that which EXPGRAPH_BF16 names.
-const BlockUnit& block_unit();
-
-/// In f32, by the vectors of this machine.
-void multiply_block_in_f32(const BlockProduct& product);
 
 /// Where the rows of a block of sums go.
 struct BlockRows {

@@ -143,22 +143,11 @@ constexpr int64_t bytes_of(int64_t count, size_t element) {
   return count * static_cast<int64_t>(element);
 }
 
-/// body(thread, begin, end) with the unit ready on each thread.
-template <typename Body>
-void parallel_on(const BlockUnit& unit, int threads, int64_t count, const Body& body) {
-  parallel(threads, count, 1, [&](int thread, int64_t begin, int64_t end) {
-    if (unit.begin) unit.begin();
-    body(thread, begin, end);
-    if (unit.end) unit.end();
-  });
-}
-
 /// y = x convolved with w; or dx from dy, which is the same with w turned over.
 class Forward {
  public:
   Forward(const ConvShape& shape, int threads, std::shared_ptr<Moments> moments)
-      : unit_(block_unit()),
-        moments_(std::move(moments)),
+      : moments_(std::move(moments)),
         backward_(shape.direction == ConvDirection::backward_data),
         in_(backward_ ? shape.y : shape.x),
         out_(backward_ ? shape.x : shape.y),
@@ -193,9 +182,10 @@ class Forward {
       for (int64_t k = begin; k < end; ++k) pack_weights(w, k * kSide, weights + k * panel());
     });
     if (moments_) moments_->clear();
-    parallel_on(unit_, threads_, slabs_.count(), [&](int thread, int64_t begin, int64_t end) {
+    parallel(threads_, slabs_.count(), 1, [&](int thread, int64_t begin, int64_t end) {
+      const BlockUnit unit;
       for (int64_t slab = begin; slab < end; ++slab)
-        run_slab(slab, thread, slab == begin, in, weights, wide_bias, out, scratch);
+        run_slab(unit, slab, thread, slab == begin, in, weights, wide_bias, out, scratch);
     });
   }
 
@@ -231,8 +221,8 @@ class Forward {
   }
 
   /// `starts`: the thread's first.
-  void run_slab(int64_t slab, int thread, bool starts, const uint16_t* in, const uint32_t* weights,
-                const float* bias, uint16_t* out, std::byte* scratch) {
+  void run_slab(const BlockUnit& unit, int64_t slab, int thread, bool starts, const uint16_t* in,
+                const uint32_t* weights, const float* bias, uint16_t* out, std::byte* scratch) {
     std::byte* own = scratch + own_at_ + thread * own_bytes_;
     uint16_t* grid = in_scratch<uint16_t>(own, grid_at_);
     int64_t* pixels = in_scratch<int64_t>(own, outputs_at_);
@@ -245,8 +235,8 @@ class Forward {
       for (int64_t first = 0; first < slabs_.windows(); first += kSide) {
         const Rows rows(pixels + first, out, out_.c, k * kSide);
         if (rows.count == 0) continue;
-        unit_.multiply({grid + first * step_, step_, distances_.data(), weights + k * panel(),
-                        kSide, kDepth / 2 * kSide, steps_, sums, kSide, false});
+        unit.multiply({grid + first * step_, step_, distances_.data(), weights + k * panel(), kSide,
+                       kDepth / 2 * kSide, steps_, sums, kSide, false});
         put(rows, k, thread, first_of_panel, sums, bias);
         first_of_panel = false;
       }
@@ -270,7 +260,8 @@ class Forward {
   void put(const Rows& rows, int64_t panel, int thread, bool starts, const float* sums,
            const float* bias) {
     const int64_t channel = panel * kSide;
-    BlockRows put{rows.to, kSide, std::min(kSide, out_.c - channel), bias ? bias + channel : nullptr};
+    BlockRows put{rows.to, kSide, std::min(kSide, out_.c - channel),
+                  bias ? bias + channel : nullptr};
     if (moments_) {
       Moments::Part& part = moments_->part(thread);
       put.shift = part.shift.data() + channel;
@@ -287,7 +278,6 @@ class Forward {
     put_block(sums, put);
   }
 
-  const BlockUnit& unit_;
   std::shared_ptr<Moments> moments_;
   bool backward_;
   Map in_, out_;
@@ -307,8 +297,7 @@ class Forward {
 class WeightsGradient {
  public:
   WeightsGradient(const ConvShape& shape, int threads)
-      : unit_(block_unit()),
-        x_(shape.x),
+      : x_(shape.x),
         y_(shape.y),
         window_{shape.w.shape[2], shape.w.shape[3], shape.padding[0], shape.padding[1]},
         x_step_(round_up(x_.c, kSide)),
@@ -320,8 +309,8 @@ class WeightsGradient {
     for (int64_t place = 0; place < slabs_.windows(); place += kDepth)
       places_.push_back(static_cast<int32_t>(place));
     ScratchPlan own;
-    grid_at_ = own.add(bytes_of(
-        std::max(slabs_.places() * x_step_, slabs_.windows() * y_step_), sizeof(uint16_t)));
+    grid_at_ = own.add(bytes_of(std::max(slabs_.places() * x_step_, slabs_.windows() * y_step_),
+                                sizeof(uint16_t)));
     pairs_at_ = own.add(bytes_of(kDepth / 2 * x_step_, sizeof(uint32_t)));
     x_at_ = own.add(bytes_of(row_ * x_step_, sizeof(uint16_t)));
     y_at_ = own.add(bytes_of(slabs_.windows() * y_step_, sizeof(uint16_t)));
@@ -332,9 +321,10 @@ class WeightsGradient {
   int64_t scratch_bytes() const { return scratch_bytes_; }
 
   void run(const uint16_t* dy, const uint16_t* x, uint16_t* dw, std::byte* scratch) {
-    parallel_on(unit_, threads_, slabs_.count(), [&](int thread, int64_t begin, int64_t end) {
+    parallel(threads_, slabs_.count(), 1, [&](int thread, int64_t begin, int64_t end) {
+      const BlockUnit unit;
       for (int64_t slab = begin; slab < end; ++slab)
-        run_slab(slab, slab == begin, dy, x, scratch + thread * own_bytes_);
+        run_slab(unit, slab, slab == begin, dy, x, scratch + thread * own_bytes_);
     });
     const auto parts = static_cast<int>(std::min<int64_t>(threads_, slabs_.count()));
     parallel(threads_, x_.c, 1, [&](int, int64_t begin, int64_t end) {
@@ -347,7 +337,8 @@ class WeightsGradient {
 
   int64_t plane() const { return x_step_ * y_step_; }
 
-  void run_slab(int64_t slab, bool starts, const uint16_t* dy, const uint16_t* x, std::byte* own) {
+  void run_slab(const BlockUnit& unit, int64_t slab, bool starts, const uint16_t* dy,
+                const uint16_t* x, std::byte* own) {
     uint16_t* grid = in_scratch<uint16_t>(own, grid_at_);
     uint32_t* pairs = in_scratch<uint32_t>(own, pairs_at_);
     uint32_t* columns = in_scratch<uint32_t>(own, x_at_);
@@ -364,11 +355,10 @@ class WeightsGradient {
     for (int64_t c = 0; c < x_step_; c += kSide)
       for (int64_t m = 0; m < y_step_; m += kSide)
         for (int64_t place = 0; place < window_.places(); ++place) {
-          const int64_t away =
-              slabs_.distance(place / window_.columns, place % window_.columns);
-          unit_.multiply({rows + c * row_ + away, row_, places_.data(), gradients + m, y_step_,
-                          kDepth / 2 * y_step_, static_cast<int64_t>(places_.size()),
-                          sums + place * plane() + c * y_step_ + m, y_step_, !starts});
+          const int64_t away = slabs_.distance(place / window_.columns, place % window_.columns);
+          unit.multiply({rows + c * row_ + away, row_, places_.data(), gradients + m, y_step_,
+                         kDepth / 2 * y_step_, static_cast<int64_t>(places_.size()),
+                         sums + place * plane() + c * y_step_ + m, y_step_, !starts});
         }
   }
 
@@ -392,7 +382,6 @@ class WeightsGradient {
     }
   }
 
-  const BlockUnit& unit_;
   Map x_, y_;
   Window window_;
   int64_t x_step_, y_step_;  // elements of a place of the grids
@@ -407,8 +396,8 @@ class WeightsGradient {
 }  // namespace
 
 bool has_bf16_conv(const ConvShape& shape) {
-  return shape.stride == Shape{1, 1} && shape.padding[0] < shape.w.shape[2] &&
-         shape.padding[1] < shape.w.shape[3];
+  return multiplies_blocks() && shape.stride == Shape{1, 1} &&
+         shape.padding[0] < shape.w.shape[2] && shape.padding[1] < shape.w.shape[3];
 }
 
 Kernel bf16_conv_kernel(const ConvShape& shape, bool bias, int threads,

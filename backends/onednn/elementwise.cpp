@@ -45,9 +45,8 @@ const float* run_of(const TensorView& input, int64_t first, int64_t count, Buffe
 }
 
 Made make_activation(const MakerContext& context) {
-  const auto run = [activation = *activation_of(context.node)](const KernelArgs& args,
-                                                               int64_t first, int64_t count,
-                                                               float* y) {
+  const auto run = [activation = *activation_of(context.node)](
+                       const KernelArgs& args, int64_t first, int64_t count, float* y) {
     Buffer x;
     activate(run_of(args.inputs[0], first, count, x), y, count, activation);
   };
@@ -55,9 +54,8 @@ Made make_activation(const MakerContext& context) {
 }
 
 Made make_activation_backward(const MakerContext& context) {
-  const auto run = [activation = *activation_of(context.node)](const KernelArgs& args,
-                                                               int64_t first, int64_t count,
-                                                               float* dx) {
+  const auto run = [activation = *activation_of(context.node)](
+                       const KernelArgs& args, int64_t first, int64_t count, float* dx) {
     Buffer dy, of;
     activate_backward(run_of(args.inputs[0], first, count, dy),
                       run_of(args.inputs[1], first, count, of), dx, count, activation);

@@ -150,8 +150,7 @@ void check_types(const Graph& graph, const Node& node) {
     const DType dtype = graph.type(value).dtype;
     if (is_real(dtype) && dtype != DType::f32 && dtype != DType::bf16)
       throw Error(fmt::format("backend 'onednn' computes in f32 and bf16, '{}' is over {}",
-                              node.op->name,
-                              graph.type(value).str()),
+                              node.op->name, graph.type(value).str()),
                   node.where);
   };
   std::ranges::for_each(node.inputs, check);

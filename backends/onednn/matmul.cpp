@@ -1,5 +1,6 @@
 // matmul: linear and its gradients as oneDNN matrix products, where a transpose is a matter of
 // strides; in bf16 as convolutions of maps of one pixel.
+#include "backends/onednn/bf16.h"
 #include "backends/onednn/bf16_conv.h"
 #include "backends/onednn/dnnl.h"
 #include "backends/onednn/kernels.h"
@@ -44,6 +45,8 @@ Made product(const MakerContext& context, const Operands& operands) {
                 static_cast<int64_t>(description.scratchpad_desc().get_size())});
 }
 
+bool by_blocks(const MakerContext& context) { return context.is_short(0) && multiplies_blocks(); }
+
 /// The products of x [N, K], w [M, K] and y [N, M], which are of bf16.
 Made short_product(const MakerContext& context, ConvDirection direction, const TensorType& x,
                    const TensorType& w, const TensorType& y) {
@@ -61,7 +64,7 @@ Made short_product(const MakerContext& context, ConvDirection direction, const T
 
 /// y[N,M] = x[N,K] w[M,K]^T + b[M]
 Made linear(const MakerContext& context) {
-  if (context.is_short(0))
+  if (by_blocks(context))
     return short_product(context, ConvDirection::forward, context.input(0), context.input(1),
                          context.output());
   const Shape &x = context.input(0).shape, &w = context.input(1).shape;
@@ -73,7 +76,7 @@ Made linear(const MakerContext& context) {
 
 /// dx[N,K] = dy[N,M] w[M,K]
 Made linear_backward_data(const MakerContext& context) {
-  if (context.is_short(0))
+  if (by_blocks(context))
     return short_product(context, ConvDirection::backward_data, context.output(), context.input(1),
                          context.input(0));
   const Shape &dy = context.input(0).shape, &w = context.input(1).shape;
@@ -82,7 +85,7 @@ Made linear_backward_data(const MakerContext& context) {
 
 /// dw[M,K] = dy[N,M]^T x[N,K]
 Made linear_backward_weights(const MakerContext& context) {
-  if (context.is_short(0))
+  if (by_blocks(context))
     return short_product(context, ConvDirection::backward_weights, context.input(1),
                          context.output(), context.input(0));
   const Shape &dy = context.input(0).shape, &x = context.input(1).shape;

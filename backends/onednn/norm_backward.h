@@ -82,7 +82,8 @@ class BackwardKernel {
     if (b_.dx < 0 || args.outputs[static_cast<size_t>(b_.dx)].data == nullptr) return;
     const RealsOut dx = args.outputs[static_cast<size_t>(b_.dx)];
     const NormGradient norm{a, mean, b, c0};
-    const bool stream = runs_.in_place() && map_.pixels() * map_.c * int64_t{sizeof(float)} > kStreamBytes;
+    const bool stream =
+        runs_.in_place() && map_.pixels() * map_.c * int64_t{sizeof(float)} > kStreamBytes;
     for_tiles(args, part, {nullptr, nullptr, b_.activation, a, bias}, dx, [&](int, const At& at) {
       if (b_.pool)
         apply_window_gradient(at.g, at.index, at.x, at.dx, b_.pool->row(), map_.c, norm, stream);

@@ -24,8 +24,7 @@ class RealsIn {
   /// The value without its first elements.
   RealsIn from(int64_t element) const {
     RealsIn rest = *this;
-    if (data_)
-      rest.data_ = static_cast<const std::byte*>(data_) + element * (is_short_ ? 2 : 4);
+    if (data_) rest.data_ = static_cast<const std::byte*>(data_) + element * (is_short_ ? 2 : 4);
     return rest;
   }
 

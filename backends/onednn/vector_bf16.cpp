@@ -25,8 +25,7 @@ HWY_INLINE hn::Vec<U> narrowed(V v) {
   const auto is_odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(u32, 1));
   const auto rounded = hn::Add(bits, hn::Add(is_odd, hn::Set(u32, 0x7fff)));
   const auto quiet = hn::Or(bits, hn::Set(u32, 0x40'0000));
-  return hn::ShiftRight<16>(
-      hn::IfThenElse(hn::RebindMask(u32, hn::IsNaN(v)), quiet, rounded));
+  return hn::ShiftRight<16>(hn::IfThenElse(hn::RebindMask(u32, hn::IsNaN(v)), quiet, rounded));
 }
 
 HWY_INLINE hn::Vec<Short> halves(hn::Vec<U> low) {
@@ -94,47 +93,6 @@ void Transpose(const uint32_t* from, int64_t rows, int64_t columns, uint32_t* to
     for (int64_t c = 0; c < columns; ++c) to[c * to_row + r] = from[r * columns + c];
 }
 
-/// The even and the odd elements of pairs, as floats.
-HWY_INLINE V even_of(hn::Vec<U> pairs) { return widened(pairs); }
-HWY_INLINE V odd_of(hn::Vec<U> pairs) {
-  return hn::BitCast(f32, hn::And(pairs, hn::Set(u32, 0xffff'0000)));
-}
-
-/// One vector of columns of a block, kRows rows at a time.
-template <int kRows>
-HWY_INLINE void multiply_columns(const BlockProduct& p, int64_t row, int64_t column) {
-  V sums[kRows];
-  float* to = p.sums + row * p.sum_row + column;
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i)
-    sums[i] = p.add ? hn::LoadU(f32, to + i * p.sum_row) : hn::Zero(f32);
-  for (int64_t s = 0; s < p.steps; ++s) {
-    const uint16_t* a = p.a + row * p.a_row + p.a_at[s];
-    const uint32_t* b = p.b + s * p.b_step + column;
-    for (int k = 0; k < BlockProduct::kDepth / 2; ++k, b += p.b_row) {
-      const auto pairs = hn::LoadU(u32, b);
-      const V even = even_of(pairs), odd = odd_of(pairs);
-#pragma GCC unroll 8
-      for (int i = 0; i < kRows; ++i) {
-        uint32_t pair;
-        std::memcpy(&pair, a + i * p.a_row + 2 * k, sizeof pair);
-        const auto both = hn::Set(u32, pair);
-        sums[i] = hn::MulAdd(even_of(both), even, sums[i]);
-        sums[i] = hn::MulAdd(odd_of(both), odd, sums[i]);
-      }
-    }
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) hn::StoreU(sums[i], f32, to + i * p.sum_row);
-}
-
-void MultiplyBlock(const BlockProduct& product) {
-  constexpr int kRows = 8;
-  for (int64_t row = 0; row < BlockProduct::kSide; row += kRows)
-    for (int64_t column = 0; column < BlockProduct::kSide; column += lanes())
-      multiply_columns<kRows>(product, row, column);
-}
-
 struct PutRows {
   const float* from;
   const BlockRows& rows;
@@ -173,7 +131,6 @@ HWY_EXPORT(Widen);
 HWY_EXPORT(Narrow);
 HWY_EXPORT(InterleaveRows);
 HWY_EXPORT(Transpose);
-HWY_EXPORT(MultiplyBlock);
 HWY_EXPORT(PutBlock);
 
 void widen(const uint16_t* from, float* to, int64_t count) {
@@ -190,10 +147,6 @@ void interleave_rows(const uint16_t* from, int64_t pairs, int64_t columns, uint3
 
 void transpose(const uint32_t* from, int64_t rows, int64_t columns, uint32_t* to, int64_t to_row) {
   HWY_DYNAMIC_DISPATCH(Transpose)(from, rows, columns, to, to_row);
-}
-
-void multiply_block_in_f32(const BlockProduct& product) {
-  HWY_DYNAMIC_DISPATCH(MultiplyBlock)(product);
 }
 
 void put_block(const float* sums, const BlockRows& rows) {

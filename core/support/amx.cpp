@@ -47,7 +47,7 @@ __attribute__((target("amx-tile,amx-bf16"))) bool multiply_once() {
   _tile_loadd(2, ones, kRowBytes);
   _tile_dpbf16ps(0, 1, 2);
   _tile_stored(0, sums, kRowBytes);
-  _tile_release();
+  release_amx_tiles();
   return std::ranges::all_of(sums, [](float sum) { return sum == float{kDepth}; });
 }
 
@@ -75,6 +75,8 @@ bool try_product() {
 
 __attribute__((target("amx-tile"))) void configure_amx_tiles() { _tile_loadconfig(&kTiles); }
 
+__attribute__((target("amx-tile"))) void release_amx_tiles() { _tile_release(); }
+
 Amx amx() {
   constexpr unsigned kTilePalette = 0x1d;
   if (!(features() & kAmxTile)) return Amx::none;
@@ -98,6 +100,7 @@ namespace expgraph {
 Amx amx() { return Amx::none; }
 bool amx_multiplies() { return false; }
 void configure_amx_tiles() {}
+void release_amx_tiles() {}
 
 }  // namespace expgraph
 

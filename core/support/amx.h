@@ -19,5 +19,7 @@ bool amx_multiplies();
 
 /// Makes tiles 0 to 7 of the calling thread 16 rows of 64 bytes; where amx_multiplies().
 void configure_amx_tiles();
+/// Gives them back, so that the system has less to save of the thread.
+void release_amx_tiles();
 
 }  // namespace expgraph
