@@ -2,6 +2,7 @@
 // it -> the kernel that does them all.
 #include "backends/onednn/norm_backward.h"
 #include "backends/onednn/norm_forward.h"
+#include "backends/onednn/norm_origin.h"
 #include "backends/onednn/ports.h"
 
 namespace expgraph::onednn {
@@ -78,6 +79,12 @@ Made make_backward(const MakerContext& context, const Ports& ports, const Backwa
     b.index = ports.input(chain.pool->inputs[1]);
     b.pool.emplace(chain.pool->attributes, part_of(x, b.splits),
                    part_of(ports.type(chain.pool->inputs[0]), b.splits));
+    const auto value = [&](int k) {
+      return k < 0 ? ValueId() : context.node.inputs[static_cast<size_t>(k)];
+    };
+    b.tells_maxima = chain.activation && is_pooled_norm(context.graph, value(b.y), value(b.index),
+                                                        {value(b.x), value(b.scale), value(b.mean),
+                                                         value(b.inverse_std), *b.pool});
   }
   const auto kernel = std::make_shared<BackwardKernel>(b, x, context.threads);
   Made made = dense(

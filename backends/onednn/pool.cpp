@@ -53,11 +53,12 @@ void for_row(const PoolShape& pool, int64_t k, const F& f) {
 }  // namespace
 
 void max_pool(const PoolShape& pool, const MaxPoolOperands& o, const Affine& affine, int threads) {
+  const bool stream = pool.y.pixels() * pool.y.c * int64_t{sizeof(float)} > kStreamBytes;
   parallel(threads, pool.x.n * pool.y.h, 1, [&](int, int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k)
       for_row(pool, k, [&](const Windows& windows, int64_t x, int64_t y) {
         max_windows(o.x + x, windows, o.y ? o.y + y : nullptr, index_at(o.index, y), pool.x.c,
-                    affine);
+                    affine, stream);
       });
   });
 }
