@@ -141,14 +141,13 @@ TEST_CASE("statistics that a convolution leaves are those of its output, far fro
   Graph graph("conv_norm");
   std::vector<ValueId> values;
   for (const auto& [name, type] : leaves) values.push_back(graph.add_input(name, type));
-  const ValueId conv = graph.add("conv2d", {values[0], values[1], values[2]},
-                                 attributes({{"channels", int64_t{40}},
-                                             {"kernel", both(3)},
-                                             {"padding", both(1)},
-                                             {"bias", true}}),
-                                 "conv");
-  const NodeId norm = graph.add_node(
-      op("batch_norm"), {}, {conv, values[3], values[4], values[5], values[6]}, "norm");
+  const ValueId conv = graph.add(
+      "conv2d", {values[0], values[1], values[2]},
+      attributes(
+          {{"channels", int64_t{40}}, {"kernel", both(3)}, {"padding", both(1)}, {"bias", true}}),
+      "conv");
+  const NodeId norm = graph.add_node(op("batch_norm"), {},
+                                     {conv, values[3], values[4], values[5], values[6]}, "norm");
   graph.add_result("y", graph.add("relu", {graph.output(norm)}, {}, "relu"));
   const std::vector<std::string> names = {"", "mean_of_x", "inverse_std", "new_mean", "new_var"};
   for (int k = 1; k < 5; ++k) graph.add_result(names[size_t(k)], graph.output(norm, k));
@@ -164,8 +163,8 @@ TEST_CASE("statistics that a convolution leaves are those of its output, far fro
     }
     for (const int threads : {1, 2, 3}) {
       const auto results = [&](const Graph& tested) {
-        const GuardedRun run = guarded_run(load_backend("onednn"), tested, guarded_plan(tested),
-                                           inputs, {}, threads);
+        const GuardedRun run =
+            guarded_run(load_backend("onednn"), tested, guarded_plan(tested), inputs, {}, threads);
         CHECK(run.faults == std::vector<std::string>());
         return run.results;
       };
@@ -203,6 +202,42 @@ TEST_CASE("pooling, sums, elementwise and linear operators do what reference doe
                     {f32({x.shape[0], x.shape[1]}), f32({features, x.shape[1]}), f32({features})},
                     ""));
   }
+}
+
+TEST_CASE("gelu and its slope are off by rounding alone, far from 0 too; a NaN stays one") {
+  constexpr int64_t kSteps = 4096;  // a unit
+  std::vector<double> x;
+  for (int64_t k = -8 * kSteps; k <= 8 * kSteps; ++k) x.push_back(double(k) / kSteps);
+  for (const double far : {1e3, 1e30, double(std::numeric_limits<float>::infinity())})
+    x.insert(x.end(), {far, -far});
+  x.pop_back();  // -inf * 0
+  x.push_back(std::nan(""));
+  const TensorType type = f32({static_cast<int64_t>(x.size())});
+  OpCase gelu = make_case({{"gelu", {}}}, {type}, ""),
+         slope = make_case({{"gelu_backward", {}}}, {type, type}, "");
+  gelu.values["x"] = slope.values["x"] = x;
+  slope.values["dy"].assign(x.size(), 1.0);
+  const auto output = [](const OpCase& c) {
+    const Graph graph = forward_graph(c);
+    const GuardedRun run =
+        guarded_run(load_backend("onednn"), graph, guarded_plan(graph), make_inputs(c, graph));
+    CHECK(run.faults == std::vector<std::string>());
+    return run.results.begin()->second.values();
+  };
+  const std::vector<double> y = output(gelu), dx = output(slope);
+  CHECK(std::isnan(y.back()));
+  CHECK(std::isnan(dx.back()));
+  double worst_y = 0, worst_dx = 0;
+  for (size_t k = 0; k + 1 < x.size(); ++k) {
+    const double below = std::erfc(-x[k] / std::sqrt(2.0)) / 2;
+    const double bell = std::exp(-x[k] * x[k] / 2) / std::sqrt(2 * M_PI);
+    const double density = std::isinf(x[k]) ? 0 : x[k] * bell;
+    if (std::isfinite(x[k]))
+      worst_y = std::max(worst_y, std::abs(y[k] - x[k] * below) / std::max(1.0, std::abs(x[k])));
+    worst_dx = std::max(worst_dx, std::abs(dx[k] - below - density));
+  }
+  CHECK(worst_y < 2.5e-7);
+  CHECK(worst_dx < 4e-7);
 }
 
 TEST_CASE("the gradient of max pooling has the bits of reference's, of any kind of number") {

@@ -53,7 +53,8 @@ struct Body {
 };
 
 Made make_fusion(const MakerContext& context) {
-  if (std::optional<Made> fused = make_fused_norm(context)) return *std::move(fused);
+  for (const auto make : {make_fused_norm, make_fused_sum})
+    if (std::optional<Made> fused = make(context)) return *std::move(fused);
   const auto body = std::make_shared<const Body>(context.node.body, context.threads);
   return dense(context, {[body](const KernelArgs& args) { body->run(args); }, body->bytes});
 }

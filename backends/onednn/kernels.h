@@ -86,6 +86,7 @@ ValueId norm_input(const Node& node);
 
 /// A fused kernel for the chain of operators of the node's body; nothing when there is none.
 std::optional<Made> make_fused_norm(const MakerContext& context);
+std::optional<Made> make_fused_sum(const MakerContext& context);
 
 /// One kernel per node, in order. Leaves, results and updates lie dense; so does, with a plan, all
 /// that does not lie in the arena.

@@ -2,6 +2,7 @@
 // it -> the kernel that does them all.
 #include "backends/onednn/norm_backward.h"
 #include "backends/onednn/norm_forward.h"
+#include "backends/onednn/norm_origin.h"
 #include "backends/onednn/ports.h"
 
 namespace expgraph::onednn {
@@ -75,13 +76,21 @@ Made make_backward(const MakerContext& context, const Ports& ports, const Backwa
   if (chain.activation && !chain.again) b.y = ports.input(chain.activation->inputs[1]);
   if (chain.again) b.bias = ports.input(chain.again->inputs[2]);
   const TensorType& x = context.input(static_cast<size_t>(b.x));
+  b.is_short = x.dtype == DType::bf16;
   b.splits = context.input(static_cast<size_t>(b.mean)).shape[0] / x.shape[1];
   if (chain.pool) {
     b.index = ports.input(chain.pool->inputs[1]);
     b.pool.emplace(chain.pool->attributes, part_of(x, b.splits),
                    part_of(ports.type(chain.pool->inputs[0]), b.splits));
+    const auto value = [&](int k) {
+      return k < 0 ? ValueId() : context.node.inputs[static_cast<size_t>(k)];
+    };
+    // bf16 of y does not tell x.
+    b.tells_maxima =
+        !b.is_short && chain.activation &&
+        is_pooled_norm(context.graph, value(b.y), value(b.index),
+                       {value(b.x), value(b.scale), value(b.mean), value(b.inverse_std), *b.pool});
   }
-  b.is_short = x.dtype == DType::bf16;
   const auto kernel = std::make_shared<BackwardKernel>(b, x, context.threads);
   Made made = dense(
       context, {[kernel](const KernelArgs& args) { (*kernel)(args); }, kernel->scratch_bytes()});

@@ -2,6 +2,8 @@
 // it: one pass for the sums and one for all the rest.
 #pragma once
 
+#include <cmath>
+
 #include "backends/onednn/norm_operands.h"
 #include "backends/onednn/pool.h"
 #include "backends/onednn/tiles.h"
@@ -16,7 +18,8 @@ struct Backward {
   std::optional<PoolShape> pool;  ///< of a part
   Activation activation;
   int64_t splits = 1;
-  bool is_short = false;  ///< maps are bf16; all else is f32
+  bool is_short = false;      ///< maps are bf16; all else is f32
+  bool tells_maxima = false;  ///< y is relu of the largest of each window of this norm of x
 };
 
 class BackwardKernel {
@@ -28,6 +31,7 @@ class BackwardKernel {
         partials_(map_.c, 2, threads),
         threads_(threads),
         parameters_(map_.c, scratch_),
+        maxima_(map_.c, scratch_),
         totals_(map_.c, scratch_) {
     partials_at_ = scratch_.add(partials_.bytes());
     const int64_t run = b_.pool ? b_.pool->window.kh * map_.w : space_.tile;
@@ -60,11 +64,12 @@ class BackwardKernel {
     if (const float* given = input_at(args, b_.bias)) std::copy_n(given, map_.c, bias);
     Partials sums = partials_;
     sums.place(args.scratch + partials_at_);
+    const Maxima maxima = b_.tells_maxima ? find_maxima(args, part, mean, a) : Maxima();
     for_tiles(args, part, {nullptr, nullptr, b_.activation, a, bias}, RealsOut(),
               [&](int thread, const At& at) {
                 if (b_.pool)
                   add_window_gradient_sums(at.g, at.index, at.x, b_.pool->row(), map_.c, mean,
-                                           sums.of(thread, 0), sums.of(thread, 1));
+                                           maxima, sums.of(thread, 0), sums.of(thread, 1));
                 else
                   add_gradient_sums(at.g, at.x, at.pixels, map_.c, mean, sums.of(thread, 0),
                                     sums.of(thread, 1));
@@ -90,6 +95,44 @@ class BackwardKernel {
       else
         apply_gradient(at.g, at.x, at.dx, at.pixels, map_.c, norm, stream);
     });
+  }
+
+  /// Of each channel one window with y above 0, among the first; by it and the slope x follows from
+  /// y. Not of a channel whose scale is so small beside its bias that rounding of y would show.
+  Maxima find_maxima(const KernelArgs& args, int64_t part, const float* mean,
+                     const float* a) const {
+    constexpr int64_t kWindows = 256;
+    constexpr float kMostBias = 8;  // in units of the scale
+    const PoolShape& pool = *b_.pool;
+    const float* inverse_std = input_at(args, b_.inverse_std) + part * map_.c;
+    const TensorView& index = args.inputs[static_cast<size_t>(b_.index)];
+    float* at = maxima_.of(args, 0);
+    float* centred = maxima_.of(args, 1);
+    float* slope = maxima_.zeroed(args, 2);
+    const int64_t first = part * pool.y.pixels();
+    int64_t unknown = map_.c;
+    for (int64_t k = 0; k < std::min(kWindows, pool.y.pixels()) && unknown > 0; ++k) {
+      const int64_t place = first + k, row = place / pool.y.w, column = place % pool.y.w;
+      const float* y = input_at(args, b_.y) + place * map_.c;
+      const float* corner = input_at(args, b_.x) +
+                            (row * pool.window.kh * pool.x.w + column * pool.window.kw) * map_.c;
+      for (int64_t c = 0; c < map_.c; ++c) {
+        if (slope[c] != 0 || !(y[c] > 0)) continue;
+        const int64_t largest = element(index, place * map_.c + c);
+        const int64_t pixel = largest / pool.window.kw * pool.x.w + largest % pool.window.kw;
+        at[c] = y[c];
+        centred[c] = corner[pixel * map_.c + c] - mean[c];
+        const float bias = y[c] - a[c] * centred[c];
+        if (!(std::abs(bias) * inverse_std[c] <= kMostBias * std::abs(a[c]))) continue;
+        if (!std::isnormal(a[c]) || !std::isnormal(1 / a[c])) continue;
+        slope[c] = 1 / a[c];
+        --unknown;
+      }
+    }
+    return {at, centred, slope};
+  }
+  static int64_t element(const TensorView& index, int64_t at) {
+    return index.type.dtype == DType::i32 ? index.as<int32_t>()[at] : index.as<uint8_t>()[at];
   }
 
   /// One tile of every operand; with pooling, a row of windows.
@@ -146,6 +189,7 @@ class BackwardKernel {
   int threads_;
   ScratchPlan scratch_;
   PerChannel<float, 4> parameters_;
+  PerChannel<float, 3> maxima_;
   PerChannel<double, 2> totals_;
   int64_t partials_at_ = 0;
   Runs runs_;

@@ -59,6 +59,8 @@ Runs pool_runs(const PoolShape& pool, bool is_short, int threads, ScratchPlan& s
 
 void max_pool(const PoolShape& pool, const MaxPoolOperands& o, const Affine& affine,
               const Runs& runs, const KernelArgs& args, int threads) {
+  const bool stream =
+      runs.in_place() && pool.y.pixels() * pool.y.c * int64_t{sizeof(float)} > kStreamBytes;
   parallel(threads, pool.x.n * pool.y.h, 1, [&](int thread, int64_t begin, int64_t end) {
     float* x_run = runs.of(args, thread, 0);
     float* y_run = runs.of(args, thread, 1);
@@ -67,7 +69,7 @@ void max_pool(const PoolShape& pool, const MaxPoolOperands& o, const Affine& aff
         const int64_t reach = (windows.rows - 1) * windows.width +
                               (windows.outputs - 1) * windows.stride + windows.columns;
         max_windows(o.x.at(x, reach * pool.x.c, x_run), windows, o.y.at(y, y_run),
-                    index_at(o.index, y), pool.x.c, affine);
+                    index_at(o.index, y), pool.x.c, affine, stream);
         o.y.put(y, windows.outputs * pool.y.c, y_run);
       });
   });

@@ -35,7 +35,7 @@ void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels, co
 
 /// Gradient that reaches a normalisation: dy, times the activation's slope. Of relu and celu that
 /// follows from their output y; of gelu, and of relu without y, from the input, which is
-/// a * (x - mean) + b again. Pooling knows relu alone, with y.
+/// a * (x - mean) + b again, or x where a, mean and b are null. Pooling knows relu alone, with y.
 struct Gradient {
   const float* dy = nullptr;
   const float* y = nullptr;
@@ -44,7 +44,7 @@ struct Gradient {
   const float* b = nullptr;
 };
 
-/// sum[c] += g and product[c] += g * (x - mean[c]).
+/// sum[c] += g and product[c] += g * (x - mean[c]); without product, only sums.
 void add_gradient_sums(const Gradient& g, const float* x, int64_t pixels, int64_t channels,
                        const float* mean, double* sum, double* product);
 
@@ -73,12 +73,21 @@ struct Windows {
 
 /// The largest of each window and where the first largest is; y and index may be null.
 void max_windows(const float* x, const Windows& windows, float* y, PoolIndex index,
-                 int64_t channels, const Affine& affine);
+                 int64_t channels, const Affine& affine, bool stream);
+
+/// What x is at the largest pixels of windows, where y = relu(a * (x - mean) + b) of it is above
+/// 0: x - mean = centred + (y - at) * slope. A channel of slope 0 is not known so.
+struct Maxima {
+  const float* at = nullptr;
+  const float* centred = nullptr;
+  const float* slope = nullptr;  ///< null: no channel is
+};
 
 /// As add_gradient_sums, where g of an output belongs to the pixel of its window that index names.
+/// Reads x and index where `maxima` does not tell what x is.
 void add_window_gradient_sums(const Gradient& g, PoolIndex index, const float* x,
                               const Windows& windows, int64_t channels, const float* mean,
-                              double* sum, double* product);
+                              const Maxima& maxima, double* sum, double* product);
 
 /// As apply_gradient, likewise.
 void apply_window_gradient(const Gradient& g, PoolIndex index, const float* x, float* dx,

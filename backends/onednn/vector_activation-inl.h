@@ -45,45 +45,52 @@ HWY_INLINE V reciprocal(V v) {
 #endif
 }
 
-/// 2^v for v up to 0, of which the least is 2^-126: the series of 2^f for the fraction f of v,
-/// times a power of two by its exponent. Off by at most 2 units of the last place.
-HWY_INLINE V power_of_2(V v) {
-  v = hn::Max(v, hn::Set(f32, -126));
-  const V whole = hn::Round(v), f = hn::Sub(v, whole);
-  constexpr float kSeries[] = {1.5252733804e-5f, 1.5403530393e-4f, 1.3333558146e-3f,
-                               9.6181291076e-3f, 5.5504108665e-2f, 2.4022650696e-1f,
-                               6.9314718056e-1f, 1.0f};  // log(2)^n / n!, n from 7 down to 0
-  V sum = hn::Set(f32, kSeries[0]);
+/// Horner's rule, the highest power first.
+template <size_t kTerms>
+HWY_INLINE V polynomial(const float (&factors)[kTerms], V x) {
+  V sum = hn::Set(f32, factors[0]);
 #pragma GCC unroll 8
-  for (int n = 1; n < 8; ++n) sum = hn::MulAdd(sum, f, hn::Set(f32, kSeries[n]));
-  const auto exponent = hn::ShiftLeft<23>(hn::ConvertTo(i32, whole));
-  return hn::BitCast(f32, hn::Add(hn::BitCast(i32, sum), exponent));
+  for (size_t n = 1; n < kTerms; ++n) sum = hn::MulAdd(sum, x, hn::Set(f32, factors[n]));
+  return sum;
 }
 
-/// Of the standard normal distribution: the part below x, and exp(-x^2 / 2). The error function is
-/// Abramowitz and Stegun's 7.1.26, off by at most 1.5e-7; below 0 nothing cancels. Beyond 13 all is
-/// as at 13, where less than 1e-37 is left.
-struct Normal {
-  HWY_INLINE explicit Normal(V x) {
-    const V size = hn::Min(hn::Abs(x), hn::Set(f32, 13));
-    const V t = reciprocal(hn::MulAdd(size, hn::Set(f32, 0.23164189f), hn::Set(f32, 1)));
-    V sum = hn::MulAdd(t, hn::Set(f32, 1.061405429f), hn::Set(f32, -1.453152027f));
-    sum = hn::MulAdd(t, sum, hn::Set(f32, 1.421413741f));
-    sum = hn::MulAdd(t, sum, hn::Set(f32, -0.284496736f));
-    sum = hn::MulAdd(t, sum, hn::Set(f32, 0.254829592f));
-    constexpr float kHalfLog2e = 0.72134752f;
-    bell = power_of_2(hn::Mul(hn::Mul(size, size), hn::Set(f32, -kHalfLog2e)));
-    const V tail = hn::Mul(hn::Mul(hn::Set(f32, 0.5f), hn::Mul(t, sum)), bell);
-    below = hn::IfThenElse(hn::Lt(x, hn::Zero(f32)), tail, hn::Sub(hn::Set(f32, 1), tail));
-  }
-  V below, bell;
-};
+/// 1/2 + x P(x^2) / Q(x^2): what is an odd function of x about 1/2, for half of the work of an
+/// exponential. The factors are fitted for the least largest error up to some x.
+template <size_t kTerms>
+HWY_INLINE V half_and_odd(const float (&up)[kTerms], const float (&down)[kTerms], V x) {
+  const V square = hn::Mul(x, x);
+  const V ratio = hn::Mul(polynomial(up, square), reciprocal(polynomial(down, square)));
+  return hn::MulAdd(x, ratio, hn::Set(f32, 0.5f));
+}
+
+/// The part of the standard normal distribution below x, off by at most 1e-8 before rounding; 0
+/// below -5.6, where less than 1.1e-8 is left.
+HWY_INLINE V normal_below(V x) {
+  constexpr float kUp[] = {2.178636802e-8f, 6.486401584e-6f, 1.839548408e-4f,
+                           4.768734605e-3f, 3.530232355e-2f, 3.989421096e-1f};
+  constexpr float kDown[] = {1.179423128e-6f, 7.867007755e-5f, 1.969524992e-3f,
+                             2.94826991e-2f,  2.551542525e-1f, 1.0f};
+  const V least = hn::Set(f32, -5.6f), most = hn::Set(f32, 5.6f);
+  const V part = half_and_odd(kUp, kDown, hn::Min(hn::Max(x, least), most));
+  return hn::IfThenZeroElse(hn::Lt(x, least), part);
+}
+
+/// The slope of gelu, off by at most 1.2e-7 before rounding; beyond 5.9 as there. A NaN stays.
+HWY_INLINE V gelu_slope(V x) {
+  constexpr float kUp[] = {1.929321467e-7f, 3.595618331e-5f,  1.921663987e-5f,
+                           1.423032351e-2f, -3.099602464e-2f, 7.978853605e-1f};
+  constexpr float kDown[] = {8.95251726e-6f,  1.920360384e-4f, 3.523028322e-3f,
+                             4.098016705e-2f, 2.944938238e-1f, 1.0f};
+  const V most = hn::Set(f32, 5.9f);
+  return half_and_odd(kUp, kDown,
+                      hn::IfThenElse(hn::Gt(hn::Abs(x), most), hn::CopySign(most, x), x));
+}
 
 /// A NaN stays.
 template <Activation::Kind kKind>
 HWY_INLINE V activated(KindOf<kKind>, V x, const Activation& activation) {
   if constexpr (kKind == Activation::Kind::relu) return relu_of(x);
-  if constexpr (kKind == Activation::Kind::gelu) return hn::Mul(x, Normal(x).below);
+  if constexpr (kKind == Activation::Kind::gelu) return hn::Mul(x, normal_below(x));
   if constexpr (kKind == Activation::Kind::celu) {
     const V alpha = hn::Set(f32, activation.alpha), rest = hn::Set(f32, 1 / activation.alpha);
     const V low = hn::Mul(alpha, hn::Expm1(f32, hn::Min(hn::Mul(x, rest), hn::Zero(f32))));
@@ -101,11 +108,7 @@ HWY_INLINE V sloped(KindOf<kKind>, V dy, V of, const Activation& activation) {
     const V slope = hn::MulAdd(of, hn::Set(f32, 1 / activation.alpha), hn::Set(f32, 1));
     return hn::IfThenElse(hn::Gt(of, zero), dy, hn::Mul(dy, slope));
   }
-  if constexpr (kKind == Activation::Kind::gelu) {
-    const Normal normal(of);
-    const V density = hn::Mul(normal.bell, hn::Set(f32, 0.39894228f));
-    return hn::Mul(dy, hn::MulAdd(of, density, normal.below));
-  }
+  if constexpr (kKind == Activation::Kind::gelu) return hn::Mul(dy, gelu_slope(of));
   return dy;
 }
 

@@ -15,16 +15,25 @@ struct Activate {
   const float* x;
   float* y;
   const Activation& activation;
+  bool stream;
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
-    at.store(activated(KindOf<kKind>(), at.load(x + at.first), activation), y + at.first);
+    const V value = activated(KindOf<kKind>(), at.load(x + at.first), activation);
+    at.put(value, y + at.first, 0, stream);
   }
 };
 
+/// Whether to write past the caches what a thread makes of a map: see kStreamBytes.
+HWY_INLINE bool streams_to(const float* to, int64_t count) {
+  return count * int64_t{sizeof(float)} > kStreamBytes && is_aligned(to, kMostLanes);
+}
+
 void ActivateOf(const float* x, float* y, int64_t count, const Activation& activation) {
+  const bool stream = streams_to(y, count);
   with_kind(activation.kind, [&](auto kind) HWY_ATTR {
-    for_channels(count, Activate<kind()>{x, y, activation});
+    for_channels(count, Activate<kind()>{x, y, activation, stream});
   });
+  if (stream) hwy::FlushStream();
 }
 
 template <Activation::Kind kKind>

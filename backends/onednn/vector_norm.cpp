@@ -91,8 +91,8 @@ struct GradientOf {
       : g(gradient), first(at.first) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      mean[v] = at.parameter(means, v);
-      a[v] = g.a ? at.parameter(g.a, v) : hn::Zero(f32);
+      mean[v] = means ? at.parameter(means, v) : hn::Zero(f32);
+      a[v] = g.a ? at.parameter(g.a, v) : hn::Set(f32, 1);
       b[v] = g.b ? at.parameter(g.b, v) : hn::Zero(f32);
     }
   }
@@ -140,7 +140,7 @@ struct AddGradientSums {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
           at.accumulate(s[v], sum, v);
-          at.accumulate(q[v], product, v);
+          if (product) at.accumulate(q[v], product, v);
         }
       }
     });

@@ -29,6 +29,7 @@ struct MaxWindows {
   float* y;
   PoolIndex index;
   const Affine& affine;
+  bool stream;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
@@ -51,7 +52,7 @@ struct MaxWindows {
                                    hn::Set(i32, static_cast<int32_t>(here)), place);
           }
         }
-        if (y) at.store(relu ? relu_of(largest) : largest, y + at.first + o * channels, v);
+        if (y) at.put(relu ? relu_of(largest) : largest, y + at.first + o * channels, v, stream);
         if (index.data) at.store_index(place, index, o * channels, v);
       }
     }
@@ -59,11 +60,13 @@ struct MaxWindows {
 };
 
 void MaxWindowsOf(const float* x, const Windows& windows, float* y, PoolIndex index,
-                  int64_t channels, const Affine& affine) {
+                  int64_t channels, const Affine& affine, bool stream) {
+  const bool streams = stream && is_aligned(y, channels);
   if (windows.rows == 2 && windows.columns == 2)
-    for_wide_channels(channels, MaxWindows<2, 2>{x, windows, channels, y, index, affine});
+    for_wide_channels(channels, MaxWindows<2, 2>{x, windows, channels, y, index, affine, streams});
   else
-    for_wide_channels(channels, MaxWindows<0, 0>{x, windows, channels, y, index, affine});
+    for_wide_channels(channels, MaxWindows<0, 0>{x, windows, channels, y, index, affine, streams});
+  if (streams) hwy::FlushStream();
 }
 
 /// The gradient of a window's largest pixel, at every pixel of the window.
@@ -124,6 +127,28 @@ void AddWindowGradientsTo(const float* dy, PoolIndex index, float* dx, const Win
   window_gradients<true>(dy, index, dx, windows, channels, false);
 }
 
+/// The sums of the outputs of windows whose maxima are known, for some vectors of channels.
+template <int kVectors>
+struct MaximaOf {
+  template <typename At>
+  HWY_INLINE MaximaOf(const At& here, const Maxima& maxima) : known(maxima.slope != nullptr) {
+    if (!known) return;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      at[v] = here.parameter(maxima.at, v);
+      centred[v] = here.parameter(maxima.centred, v);
+      slope[v] = here.parameter(maxima.slope, v);
+      const auto there = hn::FirstN(f32, here.count);
+      known &= hn::AllFalse(f32, hn::And(there, hn::Eq(slope[v], hn::Zero(f32))));
+    }
+  }
+  HWY_INLINE V operator()(V y, int v) const {
+    return hn::MulAdd(hn::Sub(y, at[v]), slope[v], centred[v]);
+  }
+  bool known;  ///< of all channels
+  V at[kVectors], centred[kVectors], slope[kVectors];
+};
+
 template <int64_t kRows, int64_t kColumns>
 struct AddWindowGradientSums {
   const Gradient& g;
@@ -132,40 +157,57 @@ struct AddWindowGradientSums {
   const Windows& windows;
   int64_t channels;
   const float* mean;
+  const Maxima& maxima;
   double* sum;
   double* product;
 
   template <int kVectors, bool kWhole>
   HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
+    const float* dy = g.dy + at.first;
+    const float* y = g.y ? g.y + at.first : nullptr;
+    const MaximaOf<kVectors> of(at, maxima);
+    if (of.known)
+      return add(at, [&](int64_t o, int v, V& d) HWY_ATTR {
+        const V largest = at.load(y + o * channels, v);
+        d = hn::IfThenElseZero(hn::Gt(largest, hn::Zero(f32)), at.load(dy + o * channels, v));
+        return of(largest, v);
+      });
     V m[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) m[v] = at.parameter(mean, v);
     const Extent<kRows, kColumns> extent(windows);
-    const float* dy = g.dy + at.first;
-    const float* y = g.y ? g.y + at.first : nullptr;
+    add(at, [&](int64_t o, int v, V& d) HWY_ATTR {
+      d = gradient_at(at, dy + o * channels, y ? y + o * channels : nullptr, v);
+      const float* corner = x + at.first + o * windows.stride * channels;
+      const hn::Vec<I> place = at.load_index(index, o * channels, v);
+      V taken = at.load(corner, v);
+      for (int64_t r = 0; r < extent.rows; ++r) {
+        for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
+          const int64_t here = r * windows.index_width + c;
+          const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
+          taken = hn::IfThenElse(hn::RebindMask(f32, is),
+                                 at.load(corner + (r * windows.width + c) * channels, v), taken);
+        }
+      }
+      return hn::Sub(taken, m[v]);
+    });
+  }
+
+  /// centred(output, v, d) gives x - mean at an output's pixel, and what g is there as d.
+  template <int kVectors, bool kWhole, typename Centred>
+  HWY_INLINE void add(const Channels<kVectors, kWhole>& at, const Centred& centred) const {
     for (int64_t begin = 0; begin < windows.outputs; begin += kRun) {
       const int64_t end = HWY_MIN(begin + kRun, windows.outputs);
       V s[kVectors], q[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) s[v] = q[v] = hn::Zero(f32);
       for (int64_t o = begin; o < end; ++o) {
-        const float* corner = x + at.first + o * windows.stride * channels;
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          const V d = gradient_at(at, dy + o * channels, y ? y + o * channels : nullptr, v);
-          const hn::Vec<I> place = at.load_index(index, o * channels, v);
-          V taken = at.load(corner, v);
-          for (int64_t r = 0; r < extent.rows; ++r) {
-            for (int64_t c = r == 0 ? 1 : 0; c < extent.columns; ++c) {
-              const int64_t here = r * windows.index_width + c;
-              const auto is = hn::Eq(place, hn::Set(i32, static_cast<int32_t>(here)));
-              taken =
-                  hn::IfThenElse(hn::RebindMask(f32, is),
-                                 at.load(corner + (r * windows.width + c) * channels, v), taken);
-            }
-          }
+          V d;
+          const V there = centred(o, v, d);
           s[v] = hn::Add(s[v], d);
-          q[v] = hn::MulAdd(d, hn::Sub(taken, m[v]), q[v]);
+          q[v] = hn::MulAdd(d, there, q[v]);
         }
       }
 #pragma GCC unroll 4
@@ -179,13 +221,13 @@ struct AddWindowGradientSums {
 
 void AddWindowGradientSumsTo(const Gradient& g, PoolIndex index, const float* x,
                              const Windows& windows, int64_t channels, const float* mean,
-                             double* sum, double* product) {
+                             const Maxima& maxima, double* sum, double* product) {
   if (windows.rows == 2 && windows.columns == 2)
-    for_wide_channels(
-        channels, AddWindowGradientSums<2, 2>{g, index, x, windows, channels, mean, sum, product});
+    for_wide_channels(channels, AddWindowGradientSums<2, 2>{g, index, x, windows, channels, mean,
+                                                            maxima, sum, product});
   else
-    for_wide_channels(
-        channels, AddWindowGradientSums<0, 0>{g, index, x, windows, channels, mean, sum, product});
+    for_wide_channels(channels, AddWindowGradientSums<0, 0>{g, index, x, windows, channels, mean,
+                                                            maxima, sum, product});
 }
 
 template <int64_t kRows, int64_t kColumns>
@@ -260,8 +302,8 @@ HWY_EXPORT(AddWindowGradientSumsTo);
 HWY_EXPORT(ApplyWindowGradient);
 
 void max_windows(const float* x, const Windows& windows, float* y, PoolIndex index,
-                 int64_t channels, const Affine& affine) {
-  HWY_DYNAMIC_DISPATCH(MaxWindowsOf)(x, windows, y, index, channels, affine);
+                 int64_t channels, const Affine& affine, bool stream) {
+  HWY_DYNAMIC_DISPATCH(MaxWindowsOf)(x, windows, y, index, channels, affine, stream);
 }
 
 void set_window_gradients(const float* dy, PoolIndex index, float* dx, const Windows& windows,
@@ -276,9 +318,9 @@ void add_window_gradients(const float* dy, PoolIndex index, float* dx, const Win
 
 void add_window_gradient_sums(const Gradient& g, PoolIndex index, const float* x,
                               const Windows& windows, int64_t channels, const float* mean,
-                              double* sum, double* product) {
+                              const Maxima& maxima, double* sum, double* product) {
   HWY_DYNAMIC_DISPATCH(AddWindowGradientSumsTo)
-  (g, index, x, windows, channels, mean, sum, product);
+  (g, index, x, windows, channels, mean, maxima, sum, product);
 }
 
 void apply_window_gradient(const Gradient& g, PoolIndex index, const float* x, float* dx,

@@ -126,8 +126,16 @@ class Draw {
     return conv_case(f32(shape), outputs, 3, 3, both(1), padding);
   }
 
+  /// Cuts the sides so that some windows of 2 to 4 pixels a side tile the map exactly.
+  void tile(TensorType& x) {
+    tile_ = {random_.pick<int64_t>({2, 2, 3, 4}), random_.pick<int64_t>({2, 2, 3})};
+    for (size_t k : {0, 1})
+      x.shape[2 + k] = std::max(x.shape[2 + k] / tile_[k], int64_t{1}) * tile_[k];
+  }
+
   Attributes window(const TensorType& x) {
     const int64_t h = x.shape[2], w = x.shape[3];
+    if (!tile_.empty()) return attributes({{"size", tile_}});
     if (random_.in(0, 7) == 0 && h * w <= 256) return attributes({{"size", both(0)}});
     const int64_t kh = std::min(h, random_.in(1, 4)), kw = std::min(w, random_.in(1, 4));
     std::vector<int64_t> size{kh, random_.coin() ? kw : std::min(kh, w)};
@@ -141,6 +149,7 @@ class Draw {
   OpCase norm_chain(const std::string& norm, std::span<const std::string> rest) {
     const int64_t splits = norm == "batch_norm_inference" ? 1 : random_.pick<int64_t>({1, 1, 2, 3});
     TensorType x = map();
+    if (std::ranges::find(rest, "max_pool") != rest.end() && random_.coin()) tile(x);
     x.shape[0] = std::max<int64_t>(x.shape[0] / splits, 1) * splits;
     if (x.shape[0] * x.shape[2] * x.shape[3] < 4 * splits) x.shape[0] = 4 * splits;
     const TensorType channel = f32({x.shape[1]}), part = f32({x.shape[1] * splits});
@@ -156,8 +165,7 @@ class Draw {
     if (norm == "batch_norm") given = attributes({{"affine", affine}, {"splits", splits}});
     Chain chain{{norm, given}};
     for (const std::string& name : rest) {
-      const bool pool = name == "max_pool" || name == "average_pool";
-      Attributes of_op = pool ? window(x) : Attributes();
+      Attributes of_op = name == "max_pool" ? window(x) : Attributes();
       if (name == "celu") of_op.set("alpha", 0.3);
       chain.emplace_back(name, std::move(of_op));
     }
@@ -211,7 +219,7 @@ class Draw {
   OpCase elementwise() {
     const TensorType x = map();
     const std::vector<std::optional<TensorType>> copies(static_cast<size_t>(random_.in(2, 5)), x);
-    switch (random_.in(0, 6)) {
+    switch (random_.in(0, 7)) {
       case 0:
         return make_case({{"relu", {}}}, {x}, "");
       case 1:
@@ -224,6 +232,8 @@ class Draw {
         return make_case({{"scale_by", {}}}, {x, f32({})}, "");
       case 5:
         return make_case({{"channel_sum", {}}}, {x}, "");
+      case 6:
+        return make_case({{"gelu_backward", {}}, {"channel_sum", {}}}, {x, x}, "");
       default:
         return make_case({{"add", {}}}, copies, "");
     }
@@ -441,6 +451,7 @@ class Draw {
   Random random_;
   const std::vector<FusionPattern>& patterns_;
   int64_t elements_ = 0, macs_ = 0;
+  std::vector<int64_t> tile_;  ///< the windows that a map was cut for
 };
 
 }  // namespace
