@@ -42,9 +42,10 @@ std::string matrix_features() {
     case Amx::none:
       return "no";
     case Amx::hidden:
-      return "reported, but its palette leaf is hidden: capped, not used";
+      return amx_multiplies() ? "yes; its palette leaf is hidden, so libraries are kept from it"
+                              : "reported, but its palette leaf is hidden: not used";
     case Amx::usable:
-      return "yes";
+      return amx_multiplies() ? "yes" : "reported, but it does not work";
   }
   check_failed("what AMX is", __FILE__, __LINE__);
 }

@@ -1,6 +1,7 @@
 // backend: the oneDNN backend. Convolutions and products are oneDNN's, all around them is ours.
 #include <fmt/format.h>
 
+#include "backends/onednn/bf16.h"
 #include "backends/onednn/dnnl.h"
 #include "backends/onednn/kernels.h"
 #include "backends/onednn/threads.h"
@@ -38,9 +39,10 @@ class OneDnnBackend final : public Backend {
   std::string name() const override { return "onednn"; }
   std::string describe() const override {
     const dnnl_version_t* version = dnnl_version();
-    return fmt::format("oneDNN {}.{}.{}, {}, vectors {}, {} threads{}", version->major,
+    return fmt::format("oneDNN {}.{}.{}, {}, vectors {}, bf16 in {}, {} threads{}", version->major,
                        version->minor, version->patch, isa_name(), vector_target(),
-                       available_threads(), limit_.empty() ? "" : "; " + limit_);
+                       multiplies_blocks() ? "AMX tiles" : "floats", available_threads(),
+                       limit_.empty() ? "" : "; " + limit_);
   }
   bool supports(const OpSchema& op) const override { return find_maker(op.name) != nullptr; }
   std::unique_ptr<StateStore> make_store() const override {

@@ -80,7 +80,7 @@ void Reorder::run(const void* from, void* to, std::byte* scratch) {
 std::string limit_instruction_set() {
   if (amx() != Amx::hidden) return "";
   if (dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core_fp16) != dnnl::status::success) return "";
-  return "AMX without a tile palette: not used";
+  return "AMX without a tile palette: kept from oneDNN";
 }
 
 std::string isa_name() {
