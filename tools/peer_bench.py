@@ -64,7 +64,7 @@ def result_of(command, environment=None):
 def measure_ours(net, batch, arguments):
     return result_of([ROOT / "build" / "release" / "bin" / "expgraph", "bench",
                       f"graphs/pipelines/{net}.yaml", "--batch", batch,
-                      "--backend", arguments.backend,
+                      "--backend", arguments.backend, "--precision", arguments.precision,
                       "--threads", arguments.threads, "--steps", arguments.steps, "--json"])
 
 
@@ -72,7 +72,8 @@ def measure_peer(net, batch, arguments, mode, cache):
     environment = dict(os.environ, PYTHONPATH=str(PEER), OMP_NUM_THREADS=str(arguments.threads),
                        TORCHINDUCTOR_CACHE_DIR=cache)
     command = [sys.executable, "-W", "ignore", TOOLS / "peer_pytorch.py", "--net", net, "--batch",
-               batch, "--threads", arguments.threads, "--steps", arguments.steps]
+               batch, "--threads", arguments.threads, "--steps", arguments.steps,
+               "--precision", arguments.precision]
     return result_of(command + ["--compile"] * (mode == "compiled"), environment)
 
 
@@ -142,6 +143,8 @@ def main():
                         help=f"{', '.join(BATCHES)}, several with commas, or all")
     parser.add_argument("--batch", help="batch sizes (default: the net's)")
     parser.add_argument("--backend", default="onednn", help="ours (default: onednn)")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32",
+                        help="of both; PyTorch's bf16 is autocast (default: fp32)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5, help="timed steps of a run (default: 5)")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each, in turns (default: 5)")
@@ -158,7 +161,7 @@ def main():
     modes = ["eager"] + ["compiled"] * arguments.compile
     version = torch_version()
     for net in nets:
-        print(f"{net}, one training step, fp32, {arguments.threads} threads: median of "
+        print(f"{net}, one training step, {arguments.precision}, {arguments.threads} threads: median of "
               f"{arguments.rounds} runs in turns, each the median of {arguments.steps} steps;\n"
               "first step from the start of the process, in the first run and in those after it")
         print("batch  program                 images/s    ms/step  peak (GiB)  first (s) again (s)")

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import resource
 import statistics
 import time
 
@@ -22,12 +21,19 @@ def process_age():
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
+def peak_resident_bytes():
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith("VmHWM:"))
+    return 1024 * int(line.split()[1])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--net", choices=TRAININGS, default="davidnet")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()
 
@@ -41,7 +47,8 @@ def main():
     def step(number):
         start = time.perf_counter()
         index = torch.randperm(count)[:arguments.batch]
-        loss = training.loss(run(training.images(index)), labels[index])
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16"):
+            loss = training.loss(run(training.images(index)), labels[index])
         training.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         training.optimiser.step()
@@ -60,7 +67,7 @@ def main():
         "first_step_done_s": first_done,
         "ms_per_step": 1e3 * seconds,
         "images_per_second": arguments.batch / seconds,
-        "peak_rss_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "peak_rss_bytes": peak_resident_bytes(),
     }))
 
 
