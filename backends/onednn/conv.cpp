@@ -2,6 +2,7 @@
 // put into the order that the primitive prefers at each run.
 #include "backends/onednn/conv.h"
 
+#include "backends/onednn/bf16.h"
 #include "backends/onednn/bf16_conv.h"
 #include "backends/onednn/dnnl.h"
 #include "backends/onednn/winograd.h"
@@ -150,9 +151,7 @@ ConvShape conv_shape(const MakerContext& context) {
   return shape;
 }
 
-bool is_bf16(const ConvShape& shape) {
-  return shape.x.dtype == DType::bf16 && has_bf16_conv(shape);
-}
+bool is_bf16(const ConvShape& shape) { return shape.x.dtype == DType::bf16 && multiplies_blocks(); }
 
 bool gathers_moments(const ConvShape& shape) {
   return shape.direction == ConvDirection::forward &&
