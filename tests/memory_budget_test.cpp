@@ -267,6 +267,17 @@ TEST_CASE("training within the tightest budget gives the bits of training withou
   }
 }
 
+TEST_CASE("convolutions of full width are made again with the same bits") {
+  const CompiledPipeline without = compile(spec_of("davidnet", "", "64", "16"), "onednn");
+  const CompiledPipeline with = compile(spec_of("davidnet", "80MiB", "64", "16"), "onednn");
+  const auto is_again = [](const Node& node) {
+    return node.op->name == "conv2d" && node.path.ends_with("/recompute") &&
+           node.attributes.integer("channels") > 64;
+  };
+  CHECK(std::ranges::count_if(with.train.step.graph.nodes(), is_again) > 0);
+  CHECK(first_difference(train(without, "onednn"), train(with, "onednn"), 0) == "");
+}
+
 TEST_CASE("budgets share a cache of programs and keep their own") {
   ProgramCache cache;
   const std::string least = least_of("davidnet", "onednn");
