@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <nlohmann/json.hpp>
 
@@ -62,6 +63,13 @@ CompiledPipeline compile_planned(const FlatSpec& spec, const std::string& backen
   return compile_pipeline(spec, options);
 }
 
+Json json_of(const BudgetReport& budget) {
+  return {{"bytes", budget.bytes},
+          {"bytes_without", budget.bytes_without},
+          {"values_again", budget.values},
+          {"operations_added", budget.work}};
+}
+
 Json json_of(const Variant& variant, const CompiledPipeline& compiled) {
   const SideGraphs& side = compiled.train.graphs;
   return {{"name", variant.name},
@@ -75,6 +83,7 @@ Json json_of(const Variant& variant, const CompiledPipeline& compiled) {
           {"macs", compiled.macs},
           {"flops_per_step", compiled.flops},
           {"peak_bytes", compiled.peak_bytes},
+          {"budget", compiled.train.step.budget ? json_of(*compiled.train.step.budget) : Json()},
           {"data_bytes", compiled.data_bytes},
           {"data", side.data.name},
           {"samples", side.data.count},
@@ -83,11 +92,19 @@ Json json_of(const Variant& variant, const CompiledPipeline& compiled) {
           {"why_not_cached", side.why_not_cached}};
 }
 
+/// Cells of a variant that has a memory budget; empty for another.
+std::vector<std::string> budget_cells(const std::optional<BudgetReport>& budget) {
+  if (!budget) return {"", "", ""};
+  return {bytes_text(budget->bytes), std::to_string(budget->values),
+          fmt::format("{:+.1f} %", budget->work * 100)};
+}
+
 /// What is told of a variant.
 struct Planned {
   VariantIdentity identity;
   Json json;
   std::vector<std::string> cells;
+  std::optional<BudgetReport> budget;
   std::string data;
   std::exception_ptr failure;
 };
@@ -134,6 +151,7 @@ class Planner {
                           std::to_string(compiled.steps), fmt::format("{}", compiled.parameters),
                           si_text(double(compiled.macs)), bytes_text(compiled.peak_bytes),
                           bytes_text(compiled.data_bytes)},
+                .budget = compiled.train.step.budget,
                 .data = data_text(compiled.train.graphs),
                 .failure = nullptr};
     if (calibration_) {
@@ -157,19 +175,29 @@ ExitCode plan(const Arguments& arguments, Streams& streams) {
   std::vector<std::vector<std::string>> rows{
       {"variant", "epochs", "batch", "steps", "parameters", "MACs", "memory", "data"}};
   std::vector<bool> right = {false, true, true, true, true, true, true, true};
+  std::vector<Planned> all = planner.plan_all();
+  const bool has_budget = std::ranges::any_of(all, [](const Planned& p) { return !!p.budget; });
   if (planner.calibration()) {
     rows.front().emplace_back("time");
     right.push_back(true);
   }
+  if (has_budget) {
+    for (const char* name : {"budget", "again", "work"}) {
+      rows.front().emplace_back(name);
+      right.push_back(true);
+    }
+  }
   std::vector<std::pair<std::string, std::vector<std::string>>> data;  // text, variants
   std::vector<VariantIdentity> identities;
-  for (Planned& planned : planner.plan_all()) {
+  for (Planned& planned : all) {
     const std::string& name = planned.cells.front();
     if (data.empty() || data.back().first != planned.data) data.push_back({planned.data, {}});
     data.back().second.push_back(name);
     identities.push_back(std::move(planned.identity));
     variants.push_back(std::move(planned.json));
     rows.push_back(std::move(planned.cells));
+    if (has_budget)
+      std::ranges::move(budget_cells(planned.budget), std::back_inserter(rows.back()));
   }
   const std::vector<Sharing> sharing = find_sharing(identities);
   if (arguments.json) {
@@ -190,6 +218,11 @@ ExitCode plan(const Arguments& arguments, Streams& streams) {
              "\nMACs: of one image forward. memory: states, activations and inputs of a step on "
              "{}.\ndata: samples as they wait in memory.\n",
              arguments.backend);
+  if (has_budget) {
+    fmt::print(streams.out,
+               "budget: of memory. again: values that are made again for it. work: "
+               "operations that this adds.\n");
+  }
   if (planner.calibration()) {
     fmt::print(streams.out, "time: of training with its tests, predicted; {}.\n",
                calibration_text(*planner.calibration()));

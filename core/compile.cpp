@@ -10,19 +10,21 @@
 #include "core/precision_of.h"
 #include "core/program_cache.h"
 #include "core/support/hash.h"
+#include "core/support/size.h"
 
 namespace expgraph {
 namespace {
 
 /// Passes and memory plan of one graph; every stage is shown to the caller's dump.
-Program compile_graph(Graph graph, const TrainingSpec* training, DType compute,
-                      const std::string& stage, const CompilePipelineOptions& options) {
+Program compile_graph(Graph graph, const Purpose& purpose, const std::string& stage,
+                      const CompilePipelineOptions& options) {
+  const auto& [training, compute, memory] = purpose;
   std::string key;
   if (options.cache != nullptr) {
-    key = ProgramCache::key(graph, training, compute);
+    key = ProgramCache::key(graph, purpose);
     if (const auto known = options.cache->find(key)) return *known;
   }
-  PassOptions passes{.simplify = options.simplify, .fuse = options.fuse};
+  PassOptions passes{.simplify = options.simplify, .fuse = options.fuse, .memory = memory};
   int number = 0;
   const auto show = [&](std::string_view name, const Graph& now, bool changed) {
     options.dump({.name = fmt::format("{}/{}-{}", stage, number++, name),
@@ -44,9 +46,12 @@ Program compile_graph(Graph graph, const TrainingSpec* training, DType compute,
     if (options.dump) show("precision", graph, true);
   }
   const Target& goal = target(options.backend);
+  BudgetReport report;
+  passes.budget_report = &report;
   Program program{.graph = run_passes(std::move(graph),
                                       training != nullptr ? &in_precision : nullptr, goal, passes),
                   .plan = {}};
+  if (memory) program.budget = report;
   program.plan = plan_memory(program.graph, goal, options.share_memory);
   verify_plan(program.graph, program.plan);
   if (options.cache != nullptr) {
@@ -57,20 +62,22 @@ Program compile_graph(Graph graph, const TrainingSpec* training, DType compute,
 }
 
 /// What is done to samples before the step is done in f32.
-SidePrograms compile_side(SideGraphs graphs, DType compute, const std::string& side,
+SidePrograms compile_side(SideGraphs graphs, DType compute,
+                          const std::optional<MemoryBudget>& memory, const std::string& side,
                           const CompilePipelineOptions& options) {
   SidePrograms programs;
   if (graphs.prepare) {
-    programs.prepare =
-        compile_graph(*graphs.prepare, nullptr, DType::f32, side + "/prepare", options);
+    programs.prepare = compile_graph(*graphs.prepare, {}, side + "/prepare", options);
   }
   for (const StartSpec& start : graphs.starts) {
     programs.starts.push_back(
-        compile_graph(start.samples, nullptr, DType::f32, side + "/start/" + start.state, options));
+        compile_graph(start.samples, {}, side + "/start/" + start.state, options));
   }
-  programs.feed = compile_graph(graphs.feed, nullptr, DType::f32, side + "/feed", options);
+  programs.feed = compile_graph(graphs.feed, {}, side + "/feed", options);
   const TrainingSpec* training = graphs.training ? &*graphs.training : nullptr;
-  programs.step = compile_graph(graphs.forward, training, compute, side + "/step", options);
+  programs.step =
+      compile_graph(graphs.forward, {.training = training, .compute = compute, .memory = memory},
+                    side + "/step", options);
   programs.graphs = std::move(graphs);
   return programs;
 }
@@ -112,6 +119,16 @@ int64_t resident_bytes(const SideGraphs& side) {
   return side.feed.type(side.feed.find_leaf("samples")->value).bytes();
 }
 
+/// Training keeps to its budget; evaluation keeps nothing that could be made again.
+void check_evaluation(const CompiledPipeline& compiled, const MemoryBudget& memory) {
+  if (compiled.peak_bytes <= memory.bytes) return;
+  throw Error(
+      fmt::format("evaluation at batch {} takes {}, 'memory' is {}",
+                  compiled.test->graphs.nominal_batch, size_text(compiled.peak_bytes), memory.text),
+      memory.where)
+      .note("it keeps nothing that could be made again: a smaller batch of 'test' takes less");
+}
+
 }  // namespace
 
 std::string program_identity(const Program& program) {
@@ -139,7 +156,7 @@ CompiledPipeline compile_pipeline(const FlatSpec& spec, const CompilePipelineOpt
   out.parameters = trainable_elements(graphs.train.forward);
   out.macs = total_cost(graphs.train.forward).macs / graphs.train.batch;
 
-  out.train = compile_side(std::move(graphs.train), compute, "train", options);
+  out.train = compile_side(std::move(graphs.train), compute, graphs.memory, "train", options);
   out.flops = total_cost(out.train.step.graph).flops;
   const MemoryPlan& train = out.train.step.plan;
   out.data_bytes = resident_bytes(out.train.graphs);
@@ -147,12 +164,13 @@ CompiledPipeline compile_pipeline(const FlatSpec& spec, const CompilePipelineOpt
   int64_t bindings = train.binding_bytes;
   if (graphs.test) {
     graphs.test->forward = read_averages(graphs.test->forward, out.train);
-    out.test = compile_side(std::move(*graphs.test), compute, "test", options);
+    out.test = compile_side(std::move(*graphs.test), compute, {}, "test", options);
     arena = std::max(arena, out.test->step.plan.arena_bytes);
     bindings = std::max(bindings, out.test->step.plan.binding_bytes);
     out.data_bytes += resident_bytes(out.test->graphs);
   }
   out.peak_bytes = arena + bindings + train.state_bytes;
+  if (graphs.memory) check_evaluation(out, *graphs.memory);
   return out;
 }
 

@@ -15,6 +15,7 @@ struct Program {
   Graph graph;
   MemoryPlan plan;
   std::string identity = {};  ///< program_identity, when a cache has had it made already
+  std::optional<BudgetReport> budget = {};  ///< of a training step that has one
 };
 
 /// Hash of a program's text: equal for programs that do the same, to the last attribute.

@@ -8,6 +8,7 @@
 
 #include "core/build_graph.h"
 #include "core/data/dataset.h"
+#include "core/support/size.h"
 #include "core/support/suggest.h"
 #include "core/training_spec.h"
 
@@ -417,6 +418,15 @@ double read_epochs(const SpecNode& train) {
   return value;
 }
 
+/// What `memory` says.
+std::optional<MemoryBudget> read_memory(const SpecNode& train) {
+  const AttributeSpec* memory = train.find("memory");
+  if (memory == nullptr) return std::nullopt;
+  const yaml::Value& value = memory->value;
+  const std::string text = yaml::require_text(value, "'memory'");
+  return MemoryBudget{parse_size(text, "'memory'", value.where), text, value.where};
+}
+
 /// What `stop` says; its metric is one of the pipeline's.
 std::optional<Condition> read_stop(const SpecNode& train, const PipelineGraphs& graphs) {
   const AttributeSpec* stop = train.find("stop");
@@ -457,6 +467,7 @@ PipelineGraphs build_pipeline(const FlatSpec& spec, const BuildOptions& options)
     out.test = SideBuilder(spec, resolver, "test", options.test_batch, options).build();
   }
   out.stop = read_stop(*train, out);
+  out.memory = read_memory(*train);
   return out;
 }
 

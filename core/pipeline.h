@@ -74,6 +74,7 @@ struct SideGraphs {
 struct PipelineGraphs {
   double epochs = 0;
   std::optional<Condition> stop;  ///< ends training after the first epoch at which it holds
+  std::optional<MemoryBudget> memory;
   SideGraphs train;
   std::optional<SideGraphs> test;
 };

@@ -50,9 +50,11 @@ std::string text_of(const TrainingSpec& training) {
 
 }  // namespace
 
-std::string ProgramCache::key(const Graph& graph, const TrainingSpec* training, DType compute) {
+std::string ProgramCache::key(const Graph& graph, const Purpose& purpose) {
+  const auto& [training, compute, memory] = purpose;
   std::string key = to_text(graph);
   key += to_string(compute);
+  if (memory) key += fmt::format(" {}", memory->bytes);
   if (training != nullptr) key += "\n" + text_of(*training);
   return key;
 }

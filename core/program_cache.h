@@ -11,11 +11,18 @@
 
 namespace expgraph {
 
+/// What a graph is compiled for, beside the options.
+struct Purpose {
+  const TrainingSpec* training = nullptr;  ///< null: to be run as it is
+  DType compute = DType::f32;
+  std::optional<MemoryBudget> memory = {};
+};
+
 /// Of programs made with equal options. May be used by several threads.
 class ProgramCache {
  public:
   /// All that a program is made from; equal texts give equal programs but for locations.
-  static std::string key(const Graph& graph, const TrainingSpec* training, DType compute);
+  static std::string key(const Graph& graph, const Purpose& purpose);
 
   std::shared_ptr<const Program> find(const std::string& key) const;  ///< null when there is none
   void add(const std::string& key, const Program& program);

@@ -142,6 +142,27 @@ TEST_CASE("in 16 bits a net trains as on reference, and otherwise than in fp32")
   }
 }
 
+TEST_CASE("training within a budget of memory gives the bits of training without one") {
+  if (skipped()) return;
+  const auto outcome = [](const char* memory) {
+    FlatSpec spec = tiny_spec("batch: 16, test_batch: 4, drop_last: true");
+    AttributeSpec attribute;
+    attribute.name = "memory";
+    attribute.value.kind = yaml::Kind::scalar;
+    attribute.value.scalar = memory;
+    spec.find("train")->attributes.push_back(attribute);
+    const CompiledPipeline compiled = compile_pipeline(spec, {.backend = "libtorch"});
+    RandomTraining training(load_backend("libtorch"), 0.01f);
+    training.run(compiled.train.step.graph, compiled.train.step.plan, 3, "step ");
+    return std::pair(training.outcome(), compiled.train.step.budget->values);
+  };
+  const auto [roomy, none] = outcome("1GB");
+  const auto [tight, some] = outcome("250KiB");
+  CHECK(none == 0);
+  CHECK(some > 0);
+  CHECK(first_difference(roomy, tight, 0) == "");
+}
+
 TEST_CASE("every variant of the ablations starts as on oneDNN: losses of the first steps agree") {
   if (skipped()) return;
   OpenDatasets datasets({.cache = (fs::temp_directory_path() / "expgraph_libtorch_test").string()});

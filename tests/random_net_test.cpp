@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "core/ir/op_schema.h"
 #include "core/passes/passes.h"
@@ -221,6 +222,40 @@ TEST_CASE("random nets train on every target and backend as plainly in double") 
   for (const FusionPattern& pattern : target("onednn").fusions)
     if (!pattern.name.starts_with("batch_norm_inference"))  // of evaluation
       CHECK_MESSAGE(ops[pattern.name] > 0, pattern.name);
+}
+
+TEST_CASE("random nets train to the same bits within budgets of memory") {
+  std::set<std::string> again;
+  int tried = 0;
+  for (uint32_t seed = 0; seed < kNets; ++seed) {
+    const Net net = Draw(seed).net();
+    for (const std::string name : {"onednn", "reference"}) {
+      const Graph step = compile(net, target(name), true);
+      const MemoryPlan plan = plan_memory(step, target(name));
+      const Outcome usual = train(step, plan, name);
+      for (const int64_t percent : {95, 85, 70}) {
+        const PassOptions options{
+            .memory = MemoryBudget{.bytes = plan.peak_bytes() * percent / 100, .text = "so much"}};
+        Graph within;
+        try {
+          within = run_passes(net.graph, &net.training, target(name), options);
+        } catch (const Error&) {
+          continue;  // it cannot keep to so little
+        }
+        ++tried;
+        const MemoryPlan small = plan_memory(within, target(name));
+        verify_plan(within, small);
+        CHECK(small.peak_bytes() <= options.memory->bytes);
+        for (const Node& node : within.nodes())
+          if (node.path.ends_with("/recompute")) again.emplace(display_name(node));
+        const std::string how = first_difference(usual, train(within, small, name), 0);
+        CHECK_MESSAGE(how == "", "net ", seed, ", ", percent, " % on ", name, ": ", how);
+      }
+    }
+  }
+  CHECK(tried > kNets);
+  for (const char* op : {"add", "average_pool", "batch_norm_apply", "concat", "conv2d", "max_pool"})
+    CHECK_MESSAGE(again.contains(op), op);
 }
 
 TEST_CASE("a memory plan in which all values lie over each other shows") {

@@ -154,18 +154,18 @@ std::vector<ValueId> gradient_conv(const GradientContext& context) {
   window.set("stride", forward.integers("stride"));
   window.set("padding", forward.integers("padding"));
   std::vector<ValueId> gradients(3);
+  if (context.wanted[1]) {  // first, so that x may be gone before its gradient is made
+    Attributes attributes = window;
+    attributes.set("kernel", forward.integers("kernel"));
+    gradients[1] =
+        context.add("conv2d_backward_weights", {dy, context.in(0)}, std::move(attributes));
+  }
   if (context.wanted[0]) {
     const Shape& x = context.graph.type(context.in(0)).shape;
     Attributes attributes = window;
     attributes.set("height", x[2]);
     attributes.set("width", x[3]);
     gradients[0] = context.add("conv2d_backward_data", {dy, context.in(1)}, std::move(attributes));
-  }
-  if (context.wanted[1]) {
-    Attributes attributes = window;
-    attributes.set("kernel", forward.integers("kernel"));
-    gradients[1] =
-        context.add("conv2d_backward_weights", {dy, context.in(0)}, std::move(attributes));
   }
   if (context.wanted[2]) gradients[2] = context.add("channel_sum", {dy});
   return gradients;

@@ -72,7 +72,14 @@ Graph run_passes(Graph forward, const TrainingSpec* training, const Target& targ
     if (options.simplify) {
       passes.run("simplify_step", [](const Graph& graph) { return simplify(graph); });
     }
-    if (goal.recompute || !goal.fusions.empty()) {
+    if (options.memory) {
+      passes.run("recompute", [&](const Graph& graph) {
+        BudgetReport report;
+        Graph kept = recompute(graph, goal, *options.memory, report);
+        if (options.budget_report != nullptr) *options.budget_report = report;
+        return kept;
+      });
+    } else if (goal.recompute || !goal.fusions.empty()) {
       passes.run("recompute", [&](const Graph& graph) { return recompute(graph, goal); });
     }
   }

@@ -90,6 +90,28 @@ Graph simplify(const Graph& graph, std::span<ValueId> followed = {});
 /// fuses; for the gradient of gelu wherever the target fuses the two.
 Graph recompute(const Graph& graph, const Target& target);
 
+/// What `memory` of a pipeline says.
+struct MemoryBudget {
+  int64_t bytes = 0;  ///< that MemoryPlan::peak_bytes of a training step may be
+  std::string text;   ///< as it was written
+  Location where;
+};
+
+/// What a step does for its budget.
+struct BudgetReport {
+  int64_t bytes = 0;          ///< of the budget
+  int64_t bytes_without = 0;  ///< planned without it
+  int64_t values = 0;         ///< made again for it
+  double work = 0;            ///< operations that this adds, as a share of the step's
+};
+
+/// As recompute, and when the plan of that, made by the passes after this one and plan_memory,
+/// takes more than the budget: values that are dear to make again are dropped as well, until it
+/// does not (Chen et al., 2016). Each is made again by the operators and from the values that made
+/// it, so it has the same bits. Error at the budget when it cannot be kept to.
+Graph recompute(const Graph& graph, const Target& target, const MemoryBudget& budget,
+                BudgetReport& report);
+
 /// Chains that the target runs as one node -> fusion nodes with a body graph. Inputs: what the
 /// members read from outside, by first use, each once; they are the body's leaves. Results of the
 /// body: every output of a member that is read outside, in the members' order.
@@ -132,13 +154,15 @@ struct PassReport {
 struct PassOptions {
   bool simplify = true;
   bool fuse = true;
+  std::optional<MemoryBudget> memory = {};  ///< of a training step
+  BudgetReport* budget_report = nullptr;    ///< written where there is a budget
   std::function<void(std::string_view stage, const Graph&, bool changed)> dump;  ///< may be empty
   std::vector<PassReport>* reports = nullptr;
 };
 
-/// simplify -> make_step and simplify (when a training is given) -> recompute (when the target
-/// asks) -> fuse -> update_early (when it asks), each verified. Error when the target does not
-/// compute in a type of the graph.
+/// simplify -> make_step and simplify (when a training is given) -> recompute (when the target or a
+/// budget asks) -> fuse -> update_early (when it asks), each verified. Error when the target does
+/// not compute in a type of the graph.
 Graph run_passes(Graph forward, const TrainingSpec* training, const Target& target,
                  const PassOptions& options);
 

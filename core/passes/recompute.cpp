@@ -2,212 +2,58 @@
 // read before the time of most bytes and after it but not then, is dropped in between and made
 // again right before its later reader, from what is there at that time (Chen et al., 2016). The
 // gradients of gelu and relu always have a batch_norm made again for them where the target runs
-// both as one.
+// both as one. With a budget, what is dear to make again is dropped too, until the plan keeps to
+// it: at the time of most bytes the value that saves most bytes an operation.
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <map>
-#include <numeric>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "core/ir/op_schema.h"
 #include "core/passes/analysis.h"
-#include "core/passes/chains.h"
-#include "core/passes/lifetimes.h"
+#include "core/passes/drops.h"
 #include "core/passes/passes.h"
+#include "core/passes/plan_memory.h"
+#include "core/support/size.h"
 
 namespace expgraph {
 namespace {
 
 size_t at(ValueId value) { return static_cast<size_t>(value.index); }
 
-/// A value is not kept after its read at `from` and made again for its read at `to`.
-struct Drop {
-  int32_t from = 0;
-  int32_t to = 0;
-};
-using Drops = std::map<ValueId, Drop>;  // in the order in which the values are made
-
-/// How a dropped value is made again.
-struct Recipe {
-  std::vector<NodeId> nodes;    ///< to be run again, in order
-  std::vector<ValueId> temps;   ///< made on the way and materialised, beside the value itself
-  std::vector<ValueId> inputs;  ///< read, and so alive until then
-};
-
-/// What the node that makes output 0 again reads: its inputs, by name the node's outputs or inputs.
-std::vector<ValueId> inputs_again(const Node& node) {
-  std::vector<ValueId> inputs;
-  for (const InputSchema& input : op(node.op->remade_by).inputs) {
-    if (input.variadic) return node.inputs;
-    const int output = node.op->output_index(input.name);
-    const int same = node.op->input_index(input.name);
-    EXPGRAPH_CHECK(output >= 0 || same >= 0);
-    const bool absent = output < 0 && static_cast<size_t>(same) >= node.inputs.size();
-    if (absent) continue;  // an optional one, at the end
-    inputs.push_back(output >= 0 ? node.outputs[static_cast<size_t>(output)]
-                                 : node.inputs[static_cast<size_t>(same)]);
-  }
-  return inputs;
+/// The first slot of most bytes.
+size_t peak_slot(const std::vector<int64_t>& bytes) {
+  return static_cast<size_t>(std::ranges::max_element(bytes) - bytes.begin());
 }
 
-/// The graph's bytes over time, and what drops make of them.
-class Profile {
- public:
-  Profile(const Graph& graph, const Target& target)
-      : graph_(graph),
-        kept_(kept_values(graph)),
-        last_(last_reads(graph)),
-        reads_(graph.values().size()),
-        elsewhere_(graph.values().size(), false),
-        base_(graph.nodes().size() + 1, 0) {
-    const std::vector<std::vector<NodeId>> readers = graph.consumers();
-    for (size_t v = 0; v < readers.size(); ++v) {
-      for (const NodeId reader : readers[v]) reads_[v].push_back(reader.index);
-    }
-    // What lies inside of a fusion, or in a state, takes no bytes of the arena.
-    for (const Chain& chain : find_chains(graph, target)) {
-      for (size_t k = 0; k + 1 < chain.members.size(); ++k) {
-        elsewhere_[at(graph.output(chain.members[k]))] = true;
-      }
-    }
-    for (const StateUpdate& update : graph.updates()) elsewhere_[at(update.value)] = true;
-    for (const LiveBytes& buffer : buffers_of(graph, elsewhere_, true)) {
-      add(base_, buffer.first, buffer.last + 1, buffer.bytes);
-    }
-    for (const Node& node : graph.nodes()) flops_.push_back(cost_of(graph, node).flops);
-    all_flops_ = std::max<int64_t>(std::reduce(flops_.begin(), flops_.end()), 1);
-  }
-
-  std::vector<int64_t> bytes(const Drops& drops) const {
-    std::vector<int64_t> bytes = base_;
-    std::map<ValueId, int32_t> wait_until;
-    for (const auto& [value, drop] : drops) {
-      add(bytes, drop.from + 1, drop.to, -size(value));
-      const std::optional<Recipe> recipe = recipe_of(value, drops);
-      for (const ValueId temp : recipe->temps) add(bytes, drop.to, drop.to + 1, size(temp));
-      for (const ValueId input : recipe->inputs) {
-        int32_t& until = wait_until.try_emplace(input, last_[at(input)]).first->second;
-        until = std::max(until, drop.to);
-      }
-    }
-    for (const auto& [value, until] : wait_until) {
-      add(bytes, last_[at(value)] + 1, until + 1, size(value));
-    }
-    return bytes;
-  }
-
-  /// Values that may be dropped at `time`, the largest first.
-  std::vector<std::pair<ValueId, Drop>> candidates(int32_t time, const Drops& drops) const {
-    std::vector<std::pair<ValueId, Drop>> found;
-    for (size_t v = 0; v < reads_.size(); ++v) {
-      const ValueId value{static_cast<int32_t>(v)};
-      if (!is_cheap(value) || elsewhere_[v] || kept_[v] || drops.contains(value)) continue;
-      const auto next = std::ranges::upper_bound(reads_[v], time);
-      if (next == reads_[v].begin() || next == reads_[v].end() || *(next - 1) == time) continue;
-      found.push_back({value, {.from = *(next - 1), .to = *next}});
-    }
-    std::ranges::stable_sort(found, std::ranges::greater(),
-                             [&](const auto& candidate) { return size(candidate.first); });
-    return found;
-  }
-
-  /// Operations to make a dropped value again, as a share of the step's.
-  double work_again(ValueId value, const Drops& drops) const {
-    int64_t again = 0;
-    const std::optional<Recipe> recipe = recipe_of(value, drops);
-    for (const NodeId node : recipe->nodes) again += flops_of(node);
-    return double(again) / double(all_flops_);
-  }
-
-  /// None where something on the way is neither there nor cheap.
-  std::optional<Recipe> recipe_of(ValueId value, const Drops& drops) const {
-    Recipe recipe;
-    std::set<ValueId> made;
-    if (!collect(value, value, drops.at(value).to, drops, recipe, made)) return {};
-    return recipe;
-  }
-
- private:
-  static void add(std::vector<int64_t>& bytes, int32_t begin, int32_t end, int64_t more) {
-    for (int32_t t = begin; t < end; ++t) bytes[static_cast<size_t>(t)] += more;
-  }
-  int64_t size(ValueId value) const { return graph_.type(value).bytes(); }
-  /// Whether it can be made again in about the time that writing and reading it takes: of
-  /// convolutions those of few channels.
-  bool is_cheap(ValueId value) const {
-    constexpr int64_t kOperations = 64;  // an element
-    if (graph_.is_leaf(value) || graph_.value(value).output != 0) return false;
-    const NodeId producer = graph_.value(value).producer;
-    return !graph_.node(producer).op->remade_by.empty() &&
-           flops_of(producer) <= kOperations * graph_.type(value).elements();
-  }
-  int64_t flops_of(NodeId node) const { return flops_[static_cast<size_t>(node.index)]; }
-  bool is_alive(ValueId value, int32_t time, const Drops& drops) const {
-    if (elsewhere_[at(value)] || last_[at(value)] < time) return false;
-    const auto dropped = drops.find(value);
-    return dropped == drops.end() || time <= dropped->second.from || dropped->second.to <= time;
-  }
-
-  bool collect(ValueId value, ValueId goal, int32_t time, const Drops& drops, Recipe& recipe,
-               std::set<ValueId>& made) const {
-    if (!made.insert(value).second) return true;
-    const NodeId producer = graph_.value(value).producer;
-    for (const ValueId input : inputs_again(graph_.node(producer))) {
-      if (!input.valid() || graph_.is_leaf(input)) continue;
-      if (is_alive(input, time, drops)) {
-        recipe.inputs.push_back(input);
-      } else if (is_cheap(input)) {
-        if (!collect(input, goal, time, drops, recipe, made)) return false;
-      } else if (!elsewhere_[at(input)]) {
-        recipe.inputs.push_back(input);  // waits
-      } else {
-        return false;
-      }
-    }
-    if (value != goal && !elsewhere_[at(value)]) recipe.temps.push_back(value);
-    recipe.nodes.push_back(producer);
-    return true;
-  }
-
-  const Graph& graph_;
-  std::vector<bool> kept_;
-  std::vector<int32_t> last_;
-  std::vector<std::vector<int32_t>> reads_;  // by value, in order
-  std::vector<bool> elsewhere_;
-  std::vector<int64_t> base_;
-  std::vector<int64_t> flops_;  // by node
-  int64_t all_flops_ = 1;
-};
-
-int64_t peak_of(const std::vector<int64_t>& bytes) { return *std::ranges::max_element(bytes); }
-
 /// What is made on the way to a dropped value and dropped itself until later is kept from then on,
-/// where that does not raise the peak.
-void share_temps(const Profile& profile, int64_t peak, Drops& drops) {
+/// where that does not raise the peak above `most`.
+void share_temps(const Profile& profile, int64_t most, Drops& drops) {
   for (const auto& [value, drop] : Drops(drops)) {
     const std::vector<ValueId> temps = profile.recipe_of(value, drops)->temps;
     for (const ValueId temp : temps) {
       const auto own = drops.find(temp);
       if (own == drops.end() || own->second.to < drop.to) continue;
       const int32_t later = std::exchange(own->second.to, drop.to);
-      if (peak_of(profile.bytes(drops)) > peak) own->second.to = later;
+      if (profile.peak(drops) > most) own->second.to = later;
     }
   }
 }
 
-/// At the time of most bytes the largest value whose drop lowers them is dropped, until there is
-/// none; then what does not save a larger share of the bytes than it adds of the work comes back.
+/// At the time of most bytes the largest cheap value whose drop lowers them is dropped, until there
+/// is none; then what does not save a larger share of the bytes than it adds of the work comes
+/// back.
 Drops choose(const Profile& profile) {
   Drops drops;
   std::vector<int64_t> bytes = profile.bytes(drops);
   const auto lower = [&] {
-    const auto time = static_cast<size_t>(std::ranges::max_element(bytes) - bytes.begin());
-    for (const auto& [value, drop] : profile.candidates(static_cast<int32_t>(time), drops)) {
+    const size_t slot = peak_slot(bytes);
+    for (const auto& [value, drop] : profile.candidates(slot, drops, true)) {
       drops.emplace(value, drop);
       if (profile.recipe_of(value, drops)) {
         std::vector<int64_t> now = profile.bytes(drops);
-        if (now[time] < bytes[time] && peak_of(now) <= bytes[time]) {
+        if (now[slot] < bytes[slot] && std::ranges::max(now) <= bytes[slot]) {
           bytes = std::move(now);
           return true;
         }
@@ -218,11 +64,11 @@ Drops choose(const Profile& profile) {
   };
   while (lower()) {
   }
-  int64_t peak = peak_of(bytes);
+  int64_t peak = std::ranges::max(bytes);
   for (const auto& [value, drop] : Drops(drops)) {
-    const double work = profile.work_again(value, drops);
+    const double work = double(profile.flops_again(value, drops)) / double(profile.flops());
     drops.erase(value);
-    const int64_t without = peak_of(profile.bytes(drops));
+    const int64_t without = profile.peak(drops);
     if (double(without - peak) > work * double(peak)) {
       drops.emplace(value, drop);
     } else {
@@ -231,6 +77,62 @@ Drops choose(const Profile& profile) {
   }
   share_temps(profile, peak, drops);
   return drops;
+}
+
+/// What a drop is valued by at the time of most bytes: the bytes that it saves there, for each
+/// operation that it adds.
+enum class Saving {
+  all,     ///< all of them
+  needed,  ///< those above the goal
+};
+
+/// At the time of most bytes the value of the best drop is dropped, until no bytes are above `goal`
+/// or no drop lowers them.
+void lower(const Profile& profile, int64_t goal, Saving saving, Drops& drops) {
+  std::vector<int64_t> bytes = profile.bytes(drops);
+  for (;;) {
+    const size_t slot = peak_slot(bytes);
+    const int64_t peak = bytes[slot];
+    if (peak <= goal) return;
+    const int64_t floor = saving == Saving::needed ? goal : 0;
+    const int64_t work = profile.flops_again(drops);
+    double best = 0;
+    std::optional<std::pair<ValueId, Drop>> chosen;
+    for (auto [value, drop] : profile.candidates(slot, drops, false)) {
+      for (const bool deep : {false, true}) {
+        drop.deep = deep;
+        drops[value] = drop;
+        if (!profile.can_make(drops)) continue;
+        const std::vector<int64_t> now = profile.bytes(drops);
+        if (now[slot] >= peak || std::ranges::max(now) > peak) continue;
+        const int64_t added = std::max<int64_t>(profile.flops_again(drops) - work, 1);
+        const double gain = double(peak - std::max(now[slot], floor)) / double(added);
+        if (gain <= best) continue;
+        best = gain;
+        chosen = {value, drop};
+      }
+      drops.erase(value);
+    }
+    if (!chosen) return;
+    drops.insert(*chosen);
+    bytes = profile.bytes(drops);
+  }
+}
+
+/// What need not be dropped to stay at `most` bytes is kept after all, dearest first.
+void keep_dear(const Profile& profile, int64_t most, Drops& drops) {
+  std::vector<std::pair<int64_t, ValueId>> order;
+  for (const auto& [value, drop] : drops) {
+    order.emplace_back(profile.flops_again(value, drops), value);
+  }
+  std::ranges::stable_sort(order, std::ranges::greater(),
+                           [](const auto& one) { return one.first; });
+  for (const auto& [work, value] : order) {
+    const Drop drop = drops.at(value);
+    drops.erase(value);
+    if (!profile.can_make(drops) || profile.peak(drops) > most) drops.emplace(value, drop);
+  }
+  share_temps(profile, most, drops);
 }
 
 /// Adds the node that makes output 0 of `node` again and returns that; `made` is looked at first.
@@ -244,13 +146,13 @@ ValueId add_again(const Node& node, const std::map<ValueId, ValueId>& made, Rewr
       inputs.push_back(input.valid() ? rewriter.map(input) : input);
     }
   }
-  const OpSchema& remade_by = op(node.op->remade_by);
+  const OpSchema& again = op_again(node);
   Attributes attributes;
-  for (const AttributeSchema& attribute : remade_by.attributes) {
+  for (const AttributeSchema& attribute : again.attributes) {
     attributes.set(std::string(attribute.name), *node.attributes.find(attribute.name));
   }
   Graph& graph = rewriter.graph();
-  return graph.output(graph.add_node(remade_by, std::move(attributes), std::move(inputs),
+  return graph.output(graph.add_node(again, std::move(attributes), std::move(inputs),
                                      node.path + "/recompute", node.where));
 }
 
@@ -261,6 +163,19 @@ void make_again(const Graph& from, ValueId value, const Recipe& recipe, Rewriter
     made[from.output(id)] = add_again(from.node(id), made, rewriter);
   }
   rewriter.set(value, made.at(value));
+}
+
+Graph without(const Graph& graph, const Profile& profile, const Drops& drops) {
+  std::multimap<int32_t, ValueId> due;  // by the time before which the value is made again
+  for (const auto& [value, drop] : drops) due.emplace(drop.to, value);
+  Rewriter rewriter(graph);
+  for (int32_t n = 0; n < static_cast<int32_t>(graph.nodes().size()); ++n) {
+    for (auto [next, end] = due.equal_range(n); next != end; ++next) {
+      make_again(graph, next->second, *profile.recipe_of(next->second, drops), rewriter);
+    }
+    rewriter.copy({n});
+  }
+  return rewriter.finish();
 }
 
 /// Whether the target runs batch_norm_apply, this gradient and batch_norm_backward as one.
@@ -317,22 +232,114 @@ Graph renormalise(const Graph& graph, const Target& target) {
   return rewriter.finish();
 }
 
+/// What the passes after this one and the planner make of a step.
+MemoryPlan planned(const Graph& graph, const Target& target) {
+  const Graph fused = fuse(graph, target);
+  return plan_memory(target.update_early ? update_early(fused) : fused, target);
+}
+
+/// A step whose plan is above its budget.
+class BudgetedStep {
+ public:
+  BudgetedStep(const Graph& graph, const Profile& profile, const Target& target,
+               const MemoryBudget& budget, const Drops& usual)
+      : graph_(graph), profile_(profile), target_(target), budget_(budget), usual_(usual) {}
+
+  /// `fixed`: bytes of the plan that no drop lowers.
+  Drops find(int64_t fixed) const {
+    if (fixed > budget_.bytes) fail_fixed(fixed);
+    std::optional<Drops> found = find_near(budget_.bytes - fixed);
+    Drops least = drops_for(0);
+    const int64_t bytes = planned_bytes(least);
+    if (bytes > budget_.bytes && !found) fail(bytes);
+    const auto work = [&](const Drops& drops) { return profile_.flops_again(drops); };
+    if (bytes <= budget_.bytes && (!found || work(least) < work(*found))) return least;
+    return *found;
+  }
+
+ private:
+  /// Lifetimes tell less than the plan, whose bytes may lie in pieces: what it takes more is taken
+  /// off the goal. None where that is out of reach.
+  std::optional<Drops> find_near(int64_t goal) const {
+    for (;;) {
+      Drops drops = drops_for(goal);
+      const int64_t above = planned_bytes(drops) - budget_.bytes;
+      if (above <= 0) return drops;
+      const int64_t peak = profile_.peak(drops);
+      if (peak > goal) return {};
+      goal = peak - above;
+    }
+  }
+
+  /// By the saving with which the goal is reached for less work, or the peak is nearer to it.
+  Drops drops_for(int64_t goal) const {
+    std::vector<Drops> found;
+    for (const Saving saving : {Saving::needed, Saving::all}) {
+      Drops& drops = found.emplace_back(usual_);
+      lower(profile_, goal, saving, drops);
+      keep_dear(profile_, std::max(goal, profile_.peak(drops)), drops);
+    }
+    const auto rank = [&](const Drops& drops) {
+      return std::pair(std::max(goal, profile_.peak(drops)), profile_.flops_again(drops));
+    };
+    return rank(found[1]) < rank(found[0]) ? found[1] : found[0];
+  }
+
+  int64_t planned_bytes(const Drops& drops) const {
+    return planned(without(graph_, profile_, drops), target_).peak_bytes();
+  }
+
+  [[noreturn]] void fail_fixed(int64_t bytes) const {
+    throw Error(fmt::format("states and inputs of a training step alone take {}, 'memory' is {}",
+                            size_text(bytes), budget_.text),
+                budget_.where)
+        .note("fewer parameters, a smaller batch, or an optimiser with fewer states take less");
+  }
+
+  [[noreturn]] void fail(int64_t bytes) const {
+    throw Error(fmt::format("a training step takes at least {}, 'memory' is {}", size_text(bytes),
+                            budget_.text),
+                budget_.where)
+        .note("all is made again that lowers it; a smaller batch takes less");
+  }
+
+  const Graph& graph_;
+  const Profile& profile_;
+  const Target& target_;
+  const MemoryBudget& budget_;
+  const Drops& usual_;
+};
+
+int64_t flops_of(const Graph& graph) {
+  int64_t flops = 0;
+  for (const Node& node : graph.nodes()) flops += cost_of(graph, node).flops;
+  return flops;
+}
+
 }  // namespace
 
 Graph recompute(const Graph& step, const Target& target) {
   const Graph graph = renormalise(step, target);
-  const Profile profile(graph, target);
-  const Drops drops = target.recompute ? choose(profile) : Drops{};
-  std::multimap<int32_t, ValueId> due;  // by the time before which the value is made again
-  for (const auto& [value, drop] : drops) due.emplace(drop.to, value);
-  Rewriter rewriter(graph);
-  for (int32_t n = 0; n < static_cast<int32_t>(graph.nodes().size()); ++n) {
-    for (auto [next, end] = due.equal_range(n); next != end; ++next) {
-      make_again(graph, next->second, *profile.recipe_of(next->second, drops), rewriter);
-    }
-    rewriter.copy({n});
-  }
-  return rewriter.finish();
+  const Profile profile(graph, target, Estimate::rough);
+  return without(graph, profile, target.recompute ? choose(profile) : Drops{});
+}
+
+Graph recompute(const Graph& step, const Target& target, const MemoryBudget& budget,
+                BudgetReport& report) {
+  const Graph graph = renormalise(step, target);
+  const Drops usual = target.recompute ? choose({graph, target, Estimate::rough}) : Drops{};
+  const Profile profile(graph, target, Estimate::close);
+  Graph as_usual = without(graph, profile, usual);
+  const MemoryPlan plan = planned(as_usual, target);
+  report = {.bytes = budget.bytes, .bytes_without = plan.peak_bytes()};
+  if (plan.peak_bytes() <= budget.bytes) return as_usual;
+  const Drops drops = BudgetedStep(graph, profile, target, budget, usual)
+                          .find(plan.state_bytes + plan.binding_bytes);
+  Graph made = without(graph, profile, drops);
+  report.values =
+      std::ranges::count_if(drops, [&](const auto& entry) { return !usual.contains(entry.first); });
+  report.work = double(flops_of(made)) / double(flops_of(as_usual)) - 1;
+  return made;
 }
 
 }  // namespace expgraph

@@ -148,7 +148,7 @@ class Editor {
   }
 
   void assign(SpecNode& node, const AttributeSpec& attribute) const {
-    static const std::vector<std::string> of_train = {"epochs", "precision", "stop"};
+    static const std::vector<std::string> of_train = {"epochs", "memory", "precision", "stop"};
     static const std::vector<std::string> of_group;
     const std::vector<std::string>& known = !node.is_group         ? attributes_of(node)
                                             : node.path == "train" ? of_train

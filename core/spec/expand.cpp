@@ -88,7 +88,7 @@ DefaultInputs Expander::expand_nodes(const yaml::Value& nodes, const std::string
 void Expander::expand_side(const yaml::Entry& side, Frame& frame) {
   const std::string what = fmt::format("'{}'", side.key);
   if (side.key == "train") {
-    yaml::expect_keys(side.value, {"epochs", "precision", "stop", "nodes"}, what);
+    yaml::expect_keys(side.value, {"epochs", "memory", "precision", "stop", "nodes"}, what);
   } else {
     yaml::expect_keys(side.value, {"nodes"}, what);
   }

@@ -2,7 +2,7 @@
 //
 // A document, by its first key:
 //   network: NAME      with params, blocks, nodes, output, note
-//   pipeline: NAME     with params, blocks, train: {epochs:, precision:, stop:, nodes:},
+//   pipeline: NAME     with params, blocks, train: {epochs:, memory:, precision:, stop:, nodes:},
 //                      test: {nodes:}, note
 //   blocks: {NAME: {params:, nodes:, output:, note:}}          a file of blocks
 // params: {name: default}; without a default it must be given. blocks: a mapping as above, or a

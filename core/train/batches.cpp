@@ -116,8 +116,9 @@ double Batches::prepare(int threads, PreparedSamples* shared) {
 
 Prepared Batches::run_prepare(int threads) {
   const auto start = std::chrono::steady_clock::now();
-  const auto& [graph, plan, identity] = *source_.full.prepare;
-  const auto program = source_.backend.compile(graph, plan, {.threads = threads});
+  const Program& prepare = *source_.full.prepare;
+  const Graph& graph = prepare.graph;
+  const auto program = source_.backend.compile(graph, prepare.plan, {.threads = threads});
   const int64_t chunk = source_.full.graphs.prepare_chunk;
   const int64_t count = source_.data->info.count;
   const TensorView raw = view_of(*source_.data);

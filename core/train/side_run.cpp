@@ -59,8 +59,10 @@ void SideRun::start_values(const Leaf& leaf, const TensorView& values) const {
   for (size_t k = 0; k < graphs().starts.size(); ++k) {
     const StartSpec& spec = graphs().starts[k];
     if (spec.state != leaf.name) continue;
-    const auto& [graph, plan, identity] = source_.full.starts[k];
-    const auto program = source_.backend.compile(graph, plan, {.threads = source_.options.threads});
+    const Program& start = source_.full.starts[k];
+    const Graph& graph = start.graph;
+    const auto program =
+        source_.backend.compile(graph, start.plan, {.threads = source_.options.threads});
     const std::unique_ptr<StateStore> none = source_.backend.make_store();
     const TensorType& raw = graph.type(graph.find_leaf("source")->value);
     const TensorType& made = graph.type(graph.results().front().value);
