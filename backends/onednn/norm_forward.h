@@ -18,6 +18,7 @@ struct Forward {
   int y = 0, mean_out = -1, inverse_std_out = -1, new_mean = -1, new_variance = -1, index = -1;
   std::optional<PoolShape> pool;  ///< of a part
   Activation activation;
+  std::vector<int> plus;  ///< maps that are added to the activation's output
   double epsilon = 0, momentum = 0;
   int64_t splits = 1;                      ///< parts of the batch, each with statistics of its own
   std::shared_ptr<const Moments> moments;  ///< of x, if somebody left them; null: taken here
@@ -134,10 +135,14 @@ class ForwardKernel {
       if (y || index.data)
         max_pool(*f_.pool, {x, y ? y + place : nullptr, index}, affine, threads_);
     } else if (y) {
-      y += part * elements();
-      const bool stream = elements() * int64_t{sizeof(float)} > kStreamBytes;
+      // What is added after the first is added to a tile that was just written.
+      const bool stream = elements() * int64_t{sizeof(float)} > kStreamBytes && f_.plus.size() <= 1;
       space_.for_each(threads_, [&](int, int64_t pixel, int64_t count) {
-        apply_affine(x + pixel * map_.c, y + pixel * map_.c, count, map_.c, affine, stream);
+        const int64_t from = pixel * map_.c, at = part * elements() + from;
+        const float* first = f_.plus.empty() ? nullptr : input_at(args, f_.plus[0]) + at;
+        apply_affine(x + from, first, y + at, count, map_.c, affine, stream);
+        for (size_t k = 1; k < f_.plus.size(); ++k)
+          add(y + at, input_at(args, f_.plus[k]) + at, y + at, count * map_.c);
       });
     }
   }
