@@ -9,8 +9,16 @@ namespace expgraph::onednn {
 
 namespace {
 
+/// What follows a normalisation.
+struct ForwardChain {
+  const Node* pool = nullptr;
+  const Node* activation = nullptr;
+  const Node* sum = nullptr;
+};
+
 Made make_forward(const MakerContext& context, const Ports& ports, const Node& norm,
-                  const Node* pool, const Node* activation) {
+                  const ForwardChain& chain) {
+  const auto [pool, activation, sum] = chain;
   Forward f;
   f.x = ports.input(norm.inputs[0]);
   f.scale = ports.input(norm.inputs[1]);
@@ -33,9 +41,12 @@ Made make_forward(const MakerContext& context, const Ports& ports, const Node& n
     f.mode = Forward::Mode::inference;
   }
   if (f.mode != Forward::Mode::apply) f.epsilon = norm.attributes.real("epsilon");
-  const Node& last = activation ? *activation : pool ? *pool : norm;
+  const Node& last = sum ? *sum : activation ? *activation : pool ? *pool : norm;
   f.y = ports.output(last.outputs[0]);
   if (activation) f.activation = *activation_of(*activation);
+  if (sum)
+    for (const ValueId other : sum->inputs)
+      if (other != activation->outputs[0]) f.plus.push_back(ports.input(other));
   if (pool) {
     f.pool.emplace(pool->attributes, part_of(x, f.splits),
                    part_of(ports.type(pool->outputs[0]), f.splits));
@@ -47,6 +58,7 @@ Made make_forward(const MakerContext& context, const Ports& ports, const Node& n
       context, {[kernel](const KernelArgs& args) { (*kernel)(args); }, kernel->scratch_bytes()});
   made.typed = true;
   made.inputs[static_cast<size_t>(f.x)] = map_layout(x);
+  for (const int k : f.plus) made.inputs[static_cast<size_t>(k)] = map_layout(x);
   for (const int k : {f.y, f.index})
     if (k >= 0) made.outputs[static_cast<size_t>(k)] = map_layout(x);
   return made;
@@ -102,7 +114,7 @@ Made make_backward(const MakerContext& context, const Ports& ports, const Backwa
 }
 
 Made make_norm(const MakerContext& context) {
-  return make_forward(context, Ports(context), context.node, nullptr, nullptr);
+  return make_forward(context, Ports(context), context.node, {});
 }
 
 Made make_norm_backward(const MakerContext& context) {
@@ -147,10 +159,17 @@ std::optional<Made> make_fused_forward(const MakerContext& context, const Ports&
   const Node* pool = take(rest, "max_pool", norm);
   const Node* activation = pool ? take(rest, "relu", pool)  // pooling knows no other
                                 : take_any(rest, {"relu", "celu", "gelu"}, norm);
+  const Node* sum = nullptr;
+  if (activation && !pool && !rest.empty() && rest.front().op->name == "add" &&
+      inner(ports, *activation) &&
+      std::ranges::count(rest.front().inputs, activation->outputs[0]) == 1) {
+    sum = &rest.front();
+    rest = rest.subspan(1);
+  }
   const bool chain = rest.empty() && (pool || activation) && inner(ports, *norm) &&
                      !(pool && activation && !inner(ports, *pool));
   if (!chain) return std::nullopt;
-  return make_forward(context, ports, *norm, pool, activation);
+  return make_forward(context, ports, *norm, {pool, activation, sum});
 }
 
 std::optional<Made> make_fused_backward(const MakerContext& context, const Ports& ports) {

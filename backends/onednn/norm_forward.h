@@ -18,6 +18,7 @@ struct Forward {
   int y = 0, mean_out = -1, inverse_std_out = -1, new_mean = -1, new_variance = -1, index = -1;
   std::optional<PoolShape> pool;  ///< of a part
   Activation activation;
+  std::vector<int> plus;  ///< maps that are added to the activation's output
   double epsilon = 0, momentum = 0;
   int64_t splits = 1;                      ///< parts of the batch, each with statistics of its own
   std::shared_ptr<const Moments> moments;  ///< of x, if somebody left them; null: taken here
@@ -36,7 +37,7 @@ class ForwardKernel {
         moments_(map_.c, scratch_),
         totals_(map_.c, scratch_) {
     partials_at_ = scratch_.add(partials_.bytes());
-    runs_ = Runs(f_.is_short, 2, space_.tile * map_.c, threads, scratch_);
+    runs_ = Runs(f_.is_short, 3, space_.tile * map_.c, threads, scratch_);
     if (f_.pool) pool_runs_ = pool_runs(*f_.pool, f_.is_short, threads, scratch_);
   }
   int64_t scratch_bytes() const { return scratch_.bytes(); }
@@ -140,11 +141,19 @@ class ForwardKernel {
         max_pool(*f_.pool, {x.from(first), y.from(place), index}, affine, pool_runs_, args,
                  threads_);
     } else if (y) {
-      const bool stream = runs_.in_place() && elements() * int64_t{sizeof(float)} > kStreamBytes;
+      // What is added after the first is added to a tile that was just written.
+      const bool stream = runs_.in_place() && f_.plus.size() <= 1 &&
+                          elements() * int64_t{sizeof(float)} > kStreamBytes;
       space_.for_each(threads_, [&](int thread, int64_t pixel, int64_t count) {
         const int64_t at = first + pixel * map_.c, size = count * map_.c;
+        const auto plus = [&](size_t k) {
+          const RealsIn other = args.inputs[static_cast<size_t>(f_.plus[k])];
+          return other.at(at, size, runs_.of(args, thread, 2));
+        };
         float* to = y.at(at, runs_.of(args, thread, 1));
-        apply_affine(x.at(at, size, runs_.of(args, thread, 0)), to, count, map_.c, affine, stream);
+        apply_affine(x.at(at, size, runs_.of(args, thread, 0)), f_.plus.empty() ? nullptr : plus(0),
+                     to, count, map_.c, affine, stream);
+        for (size_t k = 1; k < f_.plus.size(); ++k) add(to, plus(k), to, size);
         y.put(at, size, to);
       });
     }

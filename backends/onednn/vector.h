@@ -30,8 +30,9 @@ struct Affine {
 void add_statistics(const float* x, int64_t pixels, int64_t channels, const float* shift,
                     double* sum, double* squares);
 
-void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine,
-                  bool stream);
+/// y = affine(x), or affine(x) + plus.
+void apply_affine(const float* x, const float* plus, float* y, int64_t pixels, int64_t channels,
+                  const Affine& affine, bool stream);
 
 /// Gradient that reaches a normalisation: dy, times the activation's slope. Of relu and celu that
 /// follows from their output y; of gelu, and of relu without y, from the input, which is

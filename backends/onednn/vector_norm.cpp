@@ -52,8 +52,10 @@ void AddStatisticsTo(const float* x, int64_t pixels, int64_t channels, const flo
   for_wide_channels(channels, AddStatistics{x, pixels, channels, shift, sum, squares});
 }
 
+template <bool kPlus>
 struct Apply {
   const float* x;
+  const float* plus;
   float* y;
   int64_t pixels, channels;
   const Affine& affine;
@@ -68,18 +70,22 @@ struct Apply {
       for (int64_t p = 0; p < pixels; ++p) {
 #pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          const V value = of(at.load(from + p * channels, v), v);
-          at.put(activated(kind, value, affine.activation), to + p * channels, v, stream);
+          V value = activated(kind, of(at.load(from + p * channels, v), v), affine.activation);
+          if constexpr (kPlus) value = hn::Add(value, at.load(plus + at.first + p * channels, v));
+          at.put(value, to + p * channels, v, stream);
         }
       }
     });
   }
 };
 
-void ApplyAffine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine,
-                 bool stream) {
+void ApplyAffine(const float* x, const float* plus, float* y, int64_t pixels, int64_t channels,
+                 const Affine& affine, bool stream) {
   const bool streams = stream && is_aligned(y, channels);
-  for_wide_channels(channels, Apply{x, y, pixels, channels, affine, streams});
+  if (plus)
+    for_wide_channels(channels, Apply<true>{x, plus, y, pixels, channels, affine, streams});
+  else
+    for_wide_channels(channels, Apply<false>{x, plus, y, pixels, channels, affine, streams});
   if (streams) hwy::FlushStream();
 }
 
@@ -213,9 +219,9 @@ void add_statistics(const float* x, int64_t pixels, int64_t channels, const floa
   HWY_DYNAMIC_DISPATCH(AddStatisticsTo)(x, pixels, channels, shift, sum, squares);
 }
 
-void apply_affine(const float* x, float* y, int64_t pixels, int64_t channels, const Affine& affine,
-                  bool stream) {
-  HWY_DYNAMIC_DISPATCH(ApplyAffine)(x, y, pixels, channels, affine, stream);
+void apply_affine(const float* x, const float* plus, float* y, int64_t pixels, int64_t channels,
+                  const Affine& affine, bool stream) {
+  HWY_DYNAMIC_DISPATCH(ApplyAffine)(x, plus, y, pixels, channels, affine, stream);
 }
 
 void add_gradient_sums(const Gradient& g, const float* x, int64_t pixels, int64_t channels,

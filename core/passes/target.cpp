@@ -41,6 +41,8 @@ std::vector<FusionPattern> onednn_fusions() {
   std::vector<FusionPattern> patterns = norm_fusions();
   patterns.push_back(
       {"relu_batch_norm_backward", {"batch_norm_apply", "relu_backward", "batch_norm_backward"}});
+  patterns.push_back({"batch_norm_relu_add", {"batch_norm", "relu", "add"}});
+  patterns.push_back({"batch_norm_apply_relu_add", {"batch_norm_apply", "relu", "add"}});
   patterns.push_back({"gelu_backward_sum", {"gelu_backward", "channel_sum"}});
   return patterns;
 }

@@ -126,6 +126,8 @@ Graph build(const OpCase& c) {
     const NodeId node =
         graph.add_node(*c.ops[n], c.attributes[n], inputs, std::string(c.ops[n]->name));
     inputs = {graph.output(node)};
+    const bool sums = n + 1 < c.ops.size() && c.ops[n + 1]->name == "add";
+    if (sums) inputs.push_back(graph.leaves()[0].value);
   }
   return graph;
 }

@@ -36,8 +36,8 @@ using Tensors = std::map<std::string, Tensor>;
 ///     expect: {y: [2, 4, 6]}                # all elements of an output
 ///     tolerance: 1e-5                       # |difference| over the largest finite |element|
 /// The key may name a chain ("batch_norm relu"): each op's first output feeds the next op, the
-/// inputs are those of the first. `fused: [kinds]` are the fusions that onednn's target makes of
-/// the chain and its gradient.
+/// inputs are those of the first, of which an add takes the first one too. `fused: [kinds]` are the
+/// fusions that onednn's target makes of the chain and its gradient.
 struct OpCase {
   std::string name;  ///< "conv.yaml:12: conv2d"
   std::vector<const OpSchema*> ops;
