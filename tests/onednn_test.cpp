@@ -133,7 +133,11 @@ TEST_CASE("normalisations with what follows them do what reference does, forward
   check_norm(random, "batch_norm", false, true, 9, 67, 1, 1);
 }
 
-TEST_CASE("statistics that a convolution leaves are those of its output, far from 0 too") {
+namespace {
+
+/// The statistics of a norm after a convolution, or after pooling: as the one before it left them
+/// against those that the norm takes itself.
+void check_left_moments(bool pool) {
   const std::vector<std::pair<std::string, TensorType>> leaves = {
       {"x", f32({9, 24, 15, 14})}, {"w", f32({40, 24, 3, 3})}, {"b", f32({40})},
       {"scale", f32({40})},        {"bias", f32({40})},        {"mean", f32({40})},
@@ -141,18 +145,19 @@ TEST_CASE("statistics that a convolution leaves are those of its output, far fro
   Graph graph("conv_norm");
   std::vector<ValueId> values;
   for (const auto& [name, type] : leaves) values.push_back(graph.add_input(name, type));
-  const ValueId conv = graph.add(
+  ValueId x = graph.add(
       "conv2d", {values[0], values[1], values[2]},
       attributes(
           {{"channels", int64_t{40}}, {"kernel", both(3)}, {"padding", both(1)}, {"bias", true}}),
       "conv");
-  const NodeId norm = graph.add_node(op("batch_norm"), {},
-                                     {conv, values[3], values[4], values[5], values[6]}, "norm");
+  if (pool) x = graph.add("max_pool", {x}, attributes({{"size", both(2)}}), "pool");
+  const NodeId norm =
+      graph.add_node(op("batch_norm"), {}, {x, values[3], values[4], values[5], values[6]}, "norm");
   graph.add_result("y", graph.add("relu", {graph.output(norm)}, {}, "relu"));
   const std::vector<std::string> names = {"", "mean_of_x", "inverse_std", "new_mean", "new_var"};
   for (int k = 1; k < 5; ++k) graph.add_result(names[size_t(k)], graph.output(norm, k));
   const Graph fused = fuse(graph, target("onednn"));
-  REQUIRE(fused.nodes().size() == 2);
+  REQUIRE(fused.nodes().size() == (pool ? 3 : 2));
   for (const double offset : {0.0, 1000.0}) {
     Random random(7);
     Tensors inputs;
@@ -174,6 +179,16 @@ TEST_CASE("statistics that a convolution leaves are those of its output, far fro
                       " threads, about ", offset, ": ", difference(tensor, got.at(name), 1e-5));
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("statistics that a convolution leaves are those of its output, far from 0 too") {
+  check_left_moments(false);
+}
+
+TEST_CASE("statistics that pooling leaves are those of its output, far from 0 too") {
+  check_left_moments(true);
 }
 
 TEST_CASE("pooling, sums, elementwise and linear operators do what reference does on odd sizes") {
@@ -395,7 +410,7 @@ TEST_CASE("a program in double is refused") {
   graph.add_result("y", graph.add("relu", {x}, {}, "here"));
   const MemoryPlan plan = plan_memory(graph, target("reference"));
   CHECK_THROWS_WITH(load_backend("onednn").compile(graph, plan, {}),
-                    "backend 'onednn' computes in f32, 'relu' is over f64[4]");
+                    "backend 'onednn' computes in f32 and bf16, 'relu' is over f64[4]");
 }
 
 TEST_CASE("a node that nobody reads is not run") {

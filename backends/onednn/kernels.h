@@ -20,8 +20,8 @@ struct MakerContext {
   const Node& node;
   std::span<const Layout> inputs;  ///< how each input lies
   int threads = 1;
-  std::shared_ptr<Moments> takes;   ///< those of a norm's input, if a convolution leaves them
-  std::shared_ptr<Moments> leaves;  ///< those that a convolution is to leave of its output
+  std::shared_ptr<Moments> takes;   ///< those of a norm's input, if its maker leaves them
+  std::shared_ptr<Moments> leaves;  ///< those that a kernel is to leave of its output
 
   const TensorType& input(size_t k) const { return graph.type(node.inputs[k]); }
   const TensorType& output(size_t k = 0) const { return graph.type(node.outputs[k]); }

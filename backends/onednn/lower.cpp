@@ -129,17 +129,22 @@ Kernel convert(Kernel kernel, std::vector<Conversion> before, std::vector<Conver
   return {run, scratch.bytes()};
 }
 
-/// For each value that a convolution makes and a fused norm reads, where the one leaves the moments
-/// that the other needs. By ValueId.index; null for all others.
+/// Whether the node's kernel can leave moments of its first output.
+bool leaves_moments(const Graph& graph, const Node& node, int threads) {
+  if (node.op->name == "conv2d") return gathers_moments(conv_shape({graph, node, {}, threads}));
+  return node.op->name == "max_pool";
+}
+
+/// For each value that a fused norm reads, where the node that makes it leaves the moments that the
+/// norm needs. By ValueId.index; null for all others.
 std::vector<std::shared_ptr<Moments>> moments_of(const Graph& graph, int threads) {
   std::vector<std::shared_ptr<Moments>> result(graph.values().size());
   for (const Node& node : graph.nodes()) {
     const ValueId x = norm_input(node);
     if (!x.valid() || graph.is_leaf(x)) continue;
-    const Node& conv = graph.node(graph.value(x).producer);
-    if (conv.op->name != "conv2d" || !gathers_moments(conv_shape({graph, conv, {}, threads})))
-      continue;
-    result[at(x)] = std::make_shared<Moments>(graph.type(x).shape[1], threads);
+    const Node& maker = graph.node(graph.value(x).producer);
+    if (maker.outputs[0] == x && leaves_moments(graph, maker, threads))
+      result[at(x)] = std::make_shared<Moments>(graph.type(x).shape[1], threads);
   }
   return result;
 }

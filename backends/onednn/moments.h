@@ -2,6 +2,7 @@
 // leaves for the normalisation that reads it: the map is read once less.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -20,14 +21,19 @@ class Moments {
   }
 
   struct Part {
-    std::vector<float> shift;  ///< to be set before the first sum: a pixel of the thread's own
+    std::vector<float> shift;
     std::vector<double> sum, squares;  ///< of x - shift
     int64_t pixels = 0;
   };
   void clear() {
     for (Part& part : parts_) part.pixels = 0;
   }
-  /// Empties the part of a thread.
+  /// Empties the part of a thread; its sums are about the pixel at `shift`.
+  void start(int thread, const float* shift) {
+    start(thread);
+    std::copy_n(shift, part(thread).shift.size(), part(thread).shift.begin());
+  }
+  /// The same; the shift is yet to be set.
   void start(int thread) {
     Part& part = this->part(thread);
     part.sum.assign(part.sum.size(), 0);

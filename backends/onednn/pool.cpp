@@ -52,25 +52,39 @@ void for_row(const PoolShape& pool, int64_t k, const F& f) {
 
 }  // namespace
 
-Runs pool_runs(const PoolShape& pool, bool is_short, int threads, ScratchPlan& scratch) {
-  return {is_short, 2, std::max(pool.window.kh, pool.window.sh) * pool.x.w * pool.x.c, threads,
+Runs pool_runs(const PoolShape& pool, bool buffered, int threads, ScratchPlan& scratch) {
+  return {buffered, 2, std::max(pool.window.kh, pool.window.sh) * pool.x.w * pool.x.c, threads,
           scratch};
 }
 
 void max_pool(const PoolShape& pool, const MaxPoolOperands& o, const Affine& affine,
               const Runs& runs, const KernelArgs& args, int threads) {
-  const bool stream =
-      runs.in_place() && pool.y.pixels() * pool.y.c * int64_t{sizeof(float)} > kStreamBytes;
+  const bool large = pool.y.pixels() * pool.y.c * int64_t{sizeof(float)} > kStreamBytes;
+  const bool stream = large && !o.y.is_short();
+  if (o.leaves) o.leaves->clear();
   parallel(threads, pool.x.n * pool.y.h, 1, [&](int thread, int64_t begin, int64_t end) {
     float* x_run = runs.of(args, thread, 0);
     float* y_run = runs.of(args, thread, 1);
+    bool starts = true;
     for (int64_t k = begin; k < end; ++k)
       for_row(pool, k, [&](const Windows& windows, int64_t x, int64_t y) {
         const int64_t reach = (windows.rows - 1) * windows.width +
                               (windows.outputs - 1) * windows.stride + windows.columns;
-        max_windows(o.x.at(x, reach * pool.x.c, x_run), windows, o.y.at(y, y_run),
-                    index_at(o.index, y), pool.x.c, affine, stream);
-        o.y.put(y, windows.outputs * pool.y.c, y_run);
+        const int64_t size = windows.outputs * pool.y.c;
+        float* to = o.leaves ? y_run : o.y.at(y, y_run);
+        max_windows(o.x.at(x, reach * pool.x.c, x_run), windows, to, index_at(o.index, y), pool.x.c,
+                    affine, stream && !o.leaves);
+        if (o.leaves) {  // of a row that is in the cache
+          if (starts) o.leaves->start(thread, to);
+          starts = false;
+          Moments::Part& part = o.leaves->part(thread);
+          add_statistics(to, windows.outputs, pool.y.c, part.shift.data(), part.sum.data(),
+                         part.squares.data());
+          part.pixels += windows.outputs;
+          if (!o.y.is_short())
+            apply_affine(to, nullptr, o.y.at(y, nullptr), windows.outputs, pool.y.c, {}, stream);
+        }
+        o.y.put(y, size, to);
       });
   });
 }
@@ -88,10 +102,14 @@ Made over_maps(const MakerContext& context, std::function<void(const KernelArgs&
 Made make_max_pool(const MakerContext& context) {
   const PoolShape pool(context.node.attributes, context.input(0), context.output());
   ScratchPlan scratch;
-  const Runs runs = pool_runs(pool, context.is_short(0), context.threads, scratch);
-  Made made = over_maps(context, [pool, runs, threads = context.threads](const KernelArgs& args) {
-    max_pool(pool, {args.inputs[0], args.outputs[0], args.outputs[1]}, {}, runs, args, threads);
-  });
+  const bool buffered = context.is_short(0) || context.leaves;
+  const Runs runs = pool_runs(pool, buffered, context.threads, scratch);
+  const auto run = [pool, runs, leaves = context.leaves,
+                    threads = context.threads](const KernelArgs& args) {
+    max_pool(pool, {args.inputs[0], args.outputs[0], args.outputs[1], leaves.get()}, {}, runs, args,
+             threads);
+  };
+  Made made = over_maps(context, run);
   made.kernel.scratch_bytes = scratch.bytes();
   made.typed = true;
   return made;

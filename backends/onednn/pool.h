@@ -32,13 +32,14 @@ struct MaxPoolOperands {
   RealsIn x;
   RealsOut y;
   TensorView index;
+  Moments* leaves = nullptr;  ///< of y; null: none are wanted
 };
 /// `runs`: of pool_runs(), in the scratch of args.
 void max_pool(const PoolShape& pool, const MaxPoolOperands& operands, const Affine& affine,
               const Runs& runs, const KernelArgs& args, int threads);
 
-/// For a row of windows and a row of outputs.
-Runs pool_runs(const PoolShape& pool, bool is_short, int threads, ScratchPlan& scratch);
+/// For a row of windows and a row of outputs, where they are of bf16 or moments are left.
+Runs pool_runs(const PoolShape& pool, bool buffered, int threads, ScratchPlan& scratch);
 
 /// An index from an element on.
 inline PoolIndex index_at(const TensorView& index, int64_t element) {

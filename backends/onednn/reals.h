@@ -41,6 +41,7 @@ class RealsOut {
       : data_(value.data), is_short_(value.type.dtype == DType::bf16) {}
 
   explicit operator bool() const { return data_ != nullptr; }
+  bool is_short() const { return is_short_; }
   /// Where elements from `first` on are to be written, before they are put().
   float* at(int64_t first, float* buffer) const {
     if (data_ == nullptr) return nullptr;
@@ -61,12 +62,12 @@ class RealsOut {
 };
 
 /// Runs of at most `elements` floats for each of several operands and threads, in a kernel's
-/// scratch; of none where no operand is of bf16.
+/// scratch; of none where none is needed.
 class Runs {
  public:
   Runs() = default;
-  Runs(bool is_short, int operands, int64_t elements, int threads, ScratchPlan& scratch)
-      : elements_(is_short ? (elements + 15) / 16 * 16 : 0), operands_(operands) {
+  Runs(bool needed, int operands, int64_t elements, int threads, ScratchPlan& scratch)
+      : elements_(needed ? (elements + 15) / 16 * 16 : 0), operands_(operands) {
     at_ = scratch.add(elements_ * operands * threads * int64_t{sizeof(float)});
   }
   bool in_place() const { return elements_ == 0; }

@@ -207,10 +207,7 @@ class Forward {
     };
     TileSums sums;
     Moments::Part* part = moments_ ? &moments_->part(thread) : nullptr;
-    if (part && starts) {
-      moments_->start(thread);
-      std::copy_n(put(0, {}).corner, out_.c, part->shift.begin());
-    }
+    if (part && starts) moments_->start(thread, put(0, {}).corner);
     if (part) sums = {part->shift.data(), part->sum.data(), part->squares.data()};
     for (int64_t t = 0; t < count; ++t) {
       const auto to = put(t, sums);
