@@ -269,7 +269,7 @@ TEST_CASE("a gradient rule adds only what is wanted") {
       {"f32[8,3,4,4] f32[2,3,3,3] f32[2]",
        "conv2d(%0, %1, %2) {channels=2, kernel=3, bias=true}",
        {true, true, true},
-       "conv2d_backward_data(dy, x1) conv2d_backward_weights(dy, x0) channel_sum(dy)"},
+       "conv2d_backward_weights(dy, x0) conv2d_backward_data(dy, x1) channel_sum(dy)"},
       {"f32[8,3,4,4]", "max_pool(%0) {size=2}", {true}, "max_pool_backward(dy, y1)", 2},
       {"f32[8,3,4,4]", "average_pool(%0) {size=0}", {true}, "average_pool_backward(dy)"},
       {"f32[8,3] f32[3]",

@@ -162,7 +162,8 @@ def main():
     version = torch_version()
     for net in nets:
         print(f"{net}, one training step, {arguments.precision}, {arguments.threads} threads: "
-              f"median of {arguments.rounds} runs in turns, each the median of {arguments.steps} steps;\n"
+              f"median of {arguments.rounds} runs in turns, each the median of "
+              f"{arguments.steps} steps;\n"
               "first step from the start of the process, in the first run and in those after it")
         print("batch  program                 images/s    ms/step  peak (GiB)  first (s) again (s)")
         batches = BATCHES[net]
