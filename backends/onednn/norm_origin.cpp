@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/passes/drops.h"
+
 namespace expgraph::onednn {
 
 namespace {
@@ -20,15 +22,17 @@ class PoolFusion {
            pool.op->name == "max_pool" && pool.inputs[0] == norm.outputs[0] &&
            relu.op->name == "relu" && relu.inputs[0] == pool.outputs[0];
   }
-  explicit PoolFusion(const Node& node) : node_(node), body_(*node.body) {}
+  PoolFusion(const Graph& graph, const Node& node)
+      : graph_(graph), node_(node), body_(*node.body) {}
 
   bool is_of(const PooledNorm& norm) const {
     const Node &own = body_.nodes()[0], &max = body_.nodes()[1];
     const bool trains = own.op->name == "batch_norm";
     const ValueId mean = trains ? own.outputs[1] : own.inputs[3];
     const ValueId inverse_std = trains ? own.outputs[2] : own.inputs[4];
-    if (outside(own.inputs[0]) != norm.x || outside(own.inputs[1]) != norm.scale ||
-        outside(mean) != norm.mean || outside(inverse_std) != norm.inverse_std)
+    if (!same_bits(graph_, outside(own.inputs[0]), norm.x) ||
+        outside(own.inputs[1]) != norm.scale || outside(mean) != norm.mean ||
+        outside(inverse_std) != norm.inverse_std)
       return false;
     const PoolShape pool(max.attributes, body_.type(max.inputs[0]), body_.type(max.outputs[0]));
     return pool.tiles_exactly() && pool.window.kh == norm.pool.window.kh &&
@@ -46,6 +50,7 @@ class PoolFusion {
     return node_.outputs[static_cast<size_t>(found - body_.results().begin())];
   }
 
+  const Graph& graph_;
   const Node& node_;
   const Graph& body_;
 };
@@ -58,7 +63,7 @@ bool is_pooled_norm(const Graph& graph, ValueId y, ValueId index, const PooledNo
     if (!value.valid() || graph.is_leaf(value)) return false;
     const Node& node = graph.node(graph.value(value).producer);
     if (!PoolFusion::is(node)) return false;
-    const PoolFusion fusion(node);
+    const PoolFusion fusion(graph, node);
     return (fusion.*output)() == value && fusion.is_of(norm);
   };
   return made(y, &PoolFusion::y) && made(index, &PoolFusion::index);

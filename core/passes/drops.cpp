@@ -21,7 +21,32 @@ void add(std::vector<int64_t>& bytes, int32_t first, int32_t last, int64_t more)
   for (int32_t slot = first; slot <= last; ++slot) bytes[static_cast<size_t>(slot)] += more;
 }
 
+/// The node that makes a value, in the body of a fusion, and which of its outputs that is.
+std::pair<const Node*, int> maker_of(const Graph& graph, ValueId value) {
+  if (graph.is_leaf(value)) return {};
+  const auto [producer, output, type] = graph.value(value);
+  const Node& node = graph.node(producer);
+  if (!node.body) return {&node, output};
+  return maker_of(*node.body, node.body->results()[static_cast<size_t>(output)].value);
+}
+
+std::string_view path_at_first(const Node& node) {
+  std::string_view path = node.path;
+  while (path.ends_with(kAgain)) path.remove_suffix(kAgain.size());
+  return path;
+}
+
 }  // namespace
+
+bool same_bits(const Graph& graph, ValueId a, ValueId b) {
+  if (a == b) return true;
+  if (!a.valid() || !b.valid()) return false;
+  const auto [x, x_output] = maker_of(graph, a);
+  const auto [y, y_output] = maker_of(graph, b);
+  if (x == nullptr || y == nullptr || x_output != y_output) return false;
+  const bool again = x->path.ends_with(kAgain) || y->path.ends_with(kAgain);
+  return again && &op_again(*x) == &op_again(*y) && path_at_first(*x) == path_at_first(*y);
+}
 
 const OpSchema& op_again(const Node& node) {
   return node.op->remade_by.empty() ? *node.op : op(node.op->remade_by);

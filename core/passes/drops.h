@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <vector>
 
 #include "core/ir/graph.h"
@@ -21,6 +22,9 @@ struct Drop {
 };
 using Drops = std::map<ValueId, Drop>;  // in the order in which the values are made
 
+/// What the path of a node that runs again ends with.
+inline constexpr std::string_view kAgain = "/recompute";
+
 /// How a dropped value is made again.
 struct Recipe {
   std::vector<NodeId> nodes;    ///< to be run again, in order
@@ -33,6 +37,10 @@ const OpSchema& op_again(const Node& node);
 
 /// What that operator reads, by name the node's outputs or inputs.
 std::vector<ValueId> inputs_again(const Node& node);
+
+/// Whether two values of a graph are one, or one made again (also as part of fusions): they have
+/// the same bits.
+bool same_bits(const Graph& graph, ValueId a, ValueId b);
 
 /// How near to the plan.
 enum class Estimate {

@@ -153,7 +153,7 @@ ValueId add_again(const Node& node, const std::map<ValueId, ValueId>& made, Rewr
   }
   Graph& graph = rewriter.graph();
   return graph.output(graph.add_node(again, std::move(attributes), std::move(inputs),
-                                     node.path + "/recompute", node.where));
+                                     node.path + std::string(kAgain), node.where));
 }
 
 /// Adds the nodes that make the value again.
