@@ -12,6 +12,7 @@
 #include "cli/bench_text.h"
 #include "cli/commands.h"
 #include "core/bench/profile_files.h"
+#include "core/choose_precision.h"
 #include "core/study/machine.h"
 #include "core/support/fs.h"
 #include "viz/roofline.h"
@@ -49,10 +50,14 @@ void write_profile(const std::string& folder, const std::string& title, const Be
 
 ExitCode run_bench(const Arguments& arguments, Streams& streams) {
   const Study study = one_variant(arguments.study);
-  const Variant& variant = study.variants.back();
+  Variant variant = study.variants.back();
   if (!arguments.folder.empty()) open_folder(study, arguments.folder);
-  const BenchResult result =
-      bench(variant.spec, load_backend(arguments.backend), arguments.options);
+  const Backend& backend = load_backend(arguments.backend);
+  if (const auto choice = choose_precision(variant.spec, backend, arguments.options.threads)) {
+    fmt::print(streams.err, "note: precision auto: {}; {}\n", choice->name, choice->text);
+    variant.spec = in_precision(std::move(variant.spec), choice->name);
+  }
+  const BenchResult result = bench(variant.spec, backend, arguments.options);
   if (!arguments.folder.empty()) {
     write_profile(arguments.folder,
                   fmt::format("{}, batch {}, on {}, {}", variant.name, result.batch, result.backend,

@@ -27,7 +27,7 @@ void add_values(CLI::App& app, StudyArguments& arguments, const std::string& pro
     arguments.set.push_back("train.precision=" + name);
   };
   app.add_option_function<std::string>("--precision", set,
-                                       "of the steps, over the pipeline's: fp32, bf16 or fp16")
+                                       "of the steps, over the pipeline's: fp32, bf16, fp16 or auto")
       ->type_name("NAME");
 }
 

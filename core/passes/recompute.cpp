@@ -41,9 +41,12 @@ void share_temps(const Profile& profile, int64_t most, Drops& drops) {
   }
 }
 
+/// A drop saves at least so many times the share of the bytes that it adds of the time: who wants
+/// fewer bytes for more time says so by a budget.
+constexpr double kWorthIt = 4;
+
 /// At the time of most bytes the largest cheap value whose drop lowers them is dropped, until there
-/// is none; then what does not save a larger share of the bytes than it adds of the work comes
-/// back.
+/// is none; then what is not worth its time comes back.
 Drops choose(const Profile& profile) {
   Drops drops;
   std::vector<int64_t> bytes = profile.bytes(drops);
@@ -66,10 +69,10 @@ Drops choose(const Profile& profile) {
   }
   int64_t peak = std::ranges::max(bytes);
   for (const auto& [value, drop] : Drops(drops)) {
-    const double work = double(profile.flops_again(value, drops)) / double(profile.flops());
+    const double time = profile.share_of_time(value, drops);
     drops.erase(value);
     const int64_t without = profile.peak(drops);
-    if (double(without - peak) > work * double(peak)) {
+    if (double(without - peak) > kWorthIt * time * double(peak)) {
       drops.emplace(value, drop);
     } else {
       peak = without;

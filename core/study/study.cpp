@@ -11,6 +11,7 @@
 #include <set>
 
 #include "core/backend.h"
+#include "core/choose_precision.h"
 #include "core/precision_of.h"
 #include "core/study/budget.h"
 #include "core/study/calibration.h"
@@ -116,6 +117,19 @@ class StudyRun {
     }
   }
 
+  /// Where `precision` is auto, what the first of these variants is fastest in: the others are to
+  /// differ from it in their edits alone.
+  Variant in_chosen_precision(Variant variant) {
+    if (!is_precision_auto(variant.spec)) return variant;
+    if (!precision_) {
+      precision_ = choose_precision(variant.spec, backend_, threads_);
+      note(fmt::format("precision auto: {}; '{}': {}", precision_->name, variant.name,
+                       precision_->text));
+    }
+    variant.spec = in_precision(std::move(variant.spec), precision_->name);
+    return variant;
+  }
+
   /// In the order of the file. Variants that were not asked for keep their place in the tables;
   /// one that is wrong, or whose data is missing, has none.
   void prepare_all() {
@@ -128,14 +142,15 @@ class StudyRun {
     std::stable_sort(all.begin(), all.end(), [&](const auto& a, const auto& b) {
       return place(*a.first) < place(*b.first);
     });
-    for (const auto& [variant, asked] : all) {
+    for (const auto& [given, asked] : all) {
+      const Variant variant = in_chosen_precision(*given);
       try {
-        prepare(*variant);
+        prepare(variant);
       } catch (const Error&) {
         if (asked) throw;
         continue;
       }
-      variants_.push_back(*variant);
+      variants_.push_back(variant);
       if (asked) asked_.push_back(variants_.size() - 1);
     }
   }
@@ -490,6 +505,7 @@ class StudyRun {
   std::map<std::string, std::string> failed_;  ///< by key: why
   std::set<std::string> made_;                 ///< training keys of this study run
   std::chrono::steady_clock::time_point last_write_ = std::chrono::steady_clock::now();
+  std::optional<PrecisionChoice> precision_;
   std::optional<Budget> budget_;
   std::vector<std::string> left_out_;  ///< runs that it has no time for
   StudyOutcome outcome_;
