@@ -26,8 +26,8 @@ void add_values(CLI::App& app, StudyArguments& arguments, const std::string& pro
   const auto set = [&arguments](const std::string& name) {
     arguments.set.push_back("train.precision=" + name);
   };
-  app.add_option_function<std::string>("--precision", set,
-                                       "of the steps, over the pipeline's: fp32, bf16, fp16 or auto")
+  app.add_option_function<std::string>(
+         "--precision", set, "of the steps, over the pipeline's: fp32, bf16, fp16 or auto")
       ->type_name("NAME");
 }
 

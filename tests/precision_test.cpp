@@ -168,5 +168,5 @@ TEST_CASE("a backend without the type says so before anything runs") {
         }).find("error: backend 'onednn' does not compute in f16\n") != std::string::npos);
   CHECK(message_of([] {
           compile_tiny("fp8", "reference");
-        }).find("'precision' is fp32, bf16, fp16, got 'fp8'") != std::string::npos);
+        }).find("'precision' is fp32, bf16, fp16, auto, got 'fp8'") != std::string::npos);
 }

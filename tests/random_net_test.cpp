@@ -220,7 +220,8 @@ TEST_CASE("random nets train on every target and backend as plainly in double") 
     }
   }
   for (const FusionPattern& pattern : target("onednn").fusions)
-    if (!pattern.name.starts_with("batch_norm_inference"))  // of evaluation
+    if (!pattern.name.starts_with("batch_norm_inference") &&  // of evaluation
+        pattern.name != "gelu_backward_sum")  // of a convolution whose filters are frozen
       CHECK_MESSAGE(ops[pattern.name] > 0, pattern.name);
 }
 

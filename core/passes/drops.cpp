@@ -30,10 +30,6 @@ std::pair<const Node*, int> maker_of(const Graph& graph, ValueId value) {
   return maker_of(*node.body, node.body->results()[static_cast<size_t>(output)].value);
 }
 
-/// Operations in the time in which a byte is read or written: of processors and GPUs alike about so
-/// many (750 GFLOP/s of convolutions beside 28 GB/s on the machine of docs/results/cpu.md).
-constexpr int64_t kFlopsOfByte = 25;
-
 std::string_view path_at_first(const Node& node) {
   std::string_view path = node.path;
   while (path.ends_with(kAgain)) path.remove_suffix(kAgain.size());
@@ -101,13 +97,8 @@ Profile::Profile(const Graph& graph, const Target& target, Estimate estimate)
   }
   if (estimate == Estimate::close)
     std::ranges::for_each(chains, [&](const Chain& c) { run_as_one(c); });
-  for (const Node& node : graph.nodes()) {
-    const Cost cost = cost_of(graph, node);
-    flops_.push_back(cost.flops);
-    time_.push_back(cost.flops + kFlopsOfByte * cost.bytes);
-  }
+  for (const Node& node : graph.nodes()) flops_.push_back(cost_of(graph, node).flops);
   all_flops_ = std::max<int64_t>(std::reduce(flops_.begin(), flops_.end()), 1);
-  all_time_ = std::max<int64_t>(std::reduce(time_.begin(), time_.end()), 1);
 }
 
 /// What its members read before it runs is there until then.
@@ -180,18 +171,17 @@ std::vector<std::pair<ValueId, Drop>> Profile::candidates(size_t slot, const Dro
   return found;
 }
 
+int64_t Profile::bytes_read(const Recipe& recipe) const {
+  int64_t bytes = 0;
+  for (const ValueId input : recipe.inputs) bytes += size(input);
+  return bytes;
+}
+
 int64_t Profile::flops_again(ValueId value, const Drops& drops) const {
   int64_t again = 0;
   const std::optional<Recipe> recipe = recipe_of(value, drops);
   for (const NodeId node : recipe->nodes) again += flops_of(node);
   return again;
-}
-
-double Profile::share_of_time(ValueId value, const Drops& drops) const {
-  int64_t again = 0;
-  const std::optional<Recipe> recipe = recipe_of(value, drops);
-  for (const NodeId node : recipe->nodes) again += time_[static_cast<size_t>(node.index)];
-  return double(again) / double(all_time_);
 }
 
 int64_t Profile::flops_again(const Drops& drops) const {

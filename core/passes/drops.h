@@ -63,20 +63,20 @@ class Profile {
   std::vector<std::pair<ValueId, Drop>> candidates(size_t slot, const Drops& drops,
                                                    bool cheap_ones) const;
 
+  int64_t size(ValueId value) const { return graph_.type(value).bytes(); }
+  /// All that a recipe reads and does not make.
+  int64_t bytes_read(const Recipe& recipe) const;
+
   /// Operations to make a dropped value again.
   int64_t flops_again(ValueId value, const Drops& drops) const;
   int64_t flops_again(const Drops& drops) const;  ///< all of them
   int64_t flops() const { return all_flops_; }    ///< of the step without drops
-
-  /// The time to make a dropped value again, of that of the step: a byte counts as kFlopsOfByte.
-  double share_of_time(ValueId value, const Drops& drops) const;
 
   /// None where something on the way can neither wait nor be made again.
   std::optional<Recipe> recipe_of(ValueId value, const Drops& drops) const;
   bool can_make(const Drops& drops) const;  ///< whether all have a recipe
 
  private:
-  int64_t size(ValueId value) const { return graph_.type(value).bytes(); }
   int64_t flops_of(NodeId node) const { return flops_[static_cast<size_t>(node.index)]; }
   void run_as_one(const Chain& chain);
   bool is_made(ValueId value) const;
@@ -95,8 +95,8 @@ class Profile {
   std::vector<int32_t> last_;                // time of the last read
   std::vector<int32_t> times_;               // by node: when it runs
   std::vector<int64_t> base_;                // by slot
-  std::vector<int64_t> flops_, time_;        // by node
-  int64_t all_flops_ = 1, all_time_ = 1;
+  std::vector<int64_t> flops_;               // by node
+  int64_t all_flops_ = 1;
 };
 
 }  // namespace expgraph

@@ -41,12 +41,13 @@ void share_temps(const Profile& profile, int64_t most, Drops& drops) {
   }
 }
 
-/// A drop saves at least so many times the share of the bytes that it adds of the time: who wants
-/// fewer bytes for more time says so by a budget.
-constexpr double kWorthIt = 4;
+/// Bytes that are read to make a byte again. Pooling reads four; more takes time that no memory is
+/// worth unless a budget asks for it.
+constexpr int64_t kMostRead = 5;
 
 /// At the time of most bytes the largest cheap value whose drop lowers them is dropped, until there
-/// is none; then what is not worth its time comes back.
+/// is none; then what does not save a larger share of the bytes than it adds of the work comes
+/// back.
 Drops choose(const Profile& profile) {
   Drops drops;
   std::vector<int64_t> bytes = profile.bytes(drops);
@@ -54,7 +55,8 @@ Drops choose(const Profile& profile) {
     const size_t slot = peak_slot(bytes);
     for (const auto& [value, drop] : profile.candidates(slot, drops, true)) {
       drops.emplace(value, drop);
-      if (profile.recipe_of(value, drops)) {
+      const std::optional<Recipe> recipe = profile.recipe_of(value, drops);
+      if (recipe && profile.bytes_read(*recipe) <= kMostRead * profile.size(value)) {
         std::vector<int64_t> now = profile.bytes(drops);
         if (now[slot] < bytes[slot] && std::ranges::max(now) <= bytes[slot]) {
           bytes = std::move(now);
@@ -69,10 +71,10 @@ Drops choose(const Profile& profile) {
   }
   int64_t peak = std::ranges::max(bytes);
   for (const auto& [value, drop] : Drops(drops)) {
-    const double time = profile.share_of_time(value, drops);
+    const double work = double(profile.flops_again(value, drops)) / double(profile.flops());
     drops.erase(value);
     const int64_t without = profile.peak(drops);
-    if (double(without - peak) > kWorthIt * time * double(peak)) {
+    if (double(without - peak) > work * double(peak)) {
       drops.emplace(value, drop);
     } else {
       peak = without;
