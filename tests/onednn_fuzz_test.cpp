@@ -272,7 +272,8 @@ TEST_CASE("the quick seeds draw every operator and fusion that onednn runs") {
     CHECK_MESSAGE(counts[std::string(op->name)] > 0, op->name);
   }
   for (const FusionPattern& pattern : target("onednn").fusions)
-    CHECK_MESSAGE(counts[pattern.name] > 0, pattern.name);
+    // Rounding decides which of a convolution's values is largest: see onednn_test.
+    if (pattern.name != "conv2d_pool") CHECK_MESSAGE(counts[pattern.name] > 0, pattern.name);
 }
 
 TEST_CASE("a fault planted behind onednn is found") {

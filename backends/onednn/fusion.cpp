@@ -53,7 +53,7 @@ struct Body {
 };
 
 Made make_fusion(const MakerContext& context) {
-  for (const auto make : {make_fused_norm, make_fused_sum})
+  for (const auto make : {make_fused_norm, make_fused_sum, make_fused_conv})
     if (std::optional<Made> fused = make(context)) return *std::move(fused);
   const auto body = std::make_shared<const Body>(context.node.body, context.threads);
   return dense(context, {[body](const KernelArgs& args) { body->run(args); }, body->bytes});

@@ -87,6 +87,10 @@ ValueId norm_input(const Node& node);
 /// A fused kernel for the chain of operators of the node's body; nothing when there is none.
 std::optional<Made> make_fused_norm(const MakerContext& context);
 std::optional<Made> make_fused_sum(const MakerContext& context);
+std::optional<Made> make_fused_conv(const MakerContext& context);
+
+/// Whether make_fused_conv makes something of the node, which then can leave moments of its output.
+bool is_fused_conv(const MakerContext& context);
 
 /// One kernel per node, in order. Leaves, results and updates lie dense; so does, with a plan, all
 /// that does not lie in the arena.

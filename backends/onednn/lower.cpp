@@ -131,7 +131,9 @@ Kernel convert(Kernel kernel, std::vector<Conversion> before, std::vector<Conver
 
 /// Whether the node's kernel can leave moments of its first output.
 bool leaves_moments(const Graph& graph, const Node& node, int threads) {
-  if (node.op->name == "conv2d") return gathers_moments(conv_shape({graph, node, {}, threads}));
+  const MakerContext context{graph, node, {}, threads};
+  if (node.op->name == "conv2d") return gathers_moments(conv_shape(context));
+  if (node.body) return is_fused_conv(context);
   return node.op->name == "max_pool";
 }
 

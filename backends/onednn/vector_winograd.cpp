@@ -272,6 +272,63 @@ void WinogradOutput(WinogradTile tile, const float* from, int64_t step, int64_t 
 }
 
 template <typename Scheme>
+struct PooledOutput {
+  const float* from;
+  int64_t step;
+  const float* bias;
+  const TileWindows& windows;
+  int64_t channels;
+  const TileSums& sums;
+
+  template <int kVectors, bool kWhole>
+  HWY_INLINE void run(const Channels<kVectors, kWhole>& at) const {
+    const V b = bias ? at.parameter(bias) : hn::Zero(f32);
+    const V shift = sums.sum ? at.parameter(sums.shift) : hn::Zero(f32);
+    V sum = hn::Zero(f32), squares = hn::Zero(f32);
+    const float* m = from + at.first;
+    V above[Scheme::kOutputs], left = b;
+    const auto load = [&](int r, int c)
+                          HWY_ATTR { return at.load(m + (r * Scheme::kInputs + c) * step); };
+    const auto store = [&](int r, int c, V v) HWY_ATTR {
+      const V y = hn::Add(v, b);
+      if (r % 2 == 0) {
+        above[c] = y;
+      } else if (c % 2 == 0) {
+        left = y;
+      } else if (r / 2 < windows.rows && c / 2 < windows.columns) {
+        V largest = above[c - 1];
+        auto place = hn::Zero(i32);
+        const auto take = [&](V value, int32_t here) HWY_ATTR {
+          const auto larger = hn::Or(hn::Gt(value, largest), hn::IsNaN(value));
+          largest = hn::IfThenElse(larger, value, largest);
+          place = hn::IfThenElse(hn::RebindMask(i32, larger), hn::Set(i32, here), place);
+        };
+        take(above[c], 1);
+        take(left, 2);
+        take(y, 3);
+        const int64_t window = r / 2 * windows.row + c / 2 * channels;
+        at.store(largest, windows.y + at.first + window);
+        if (windows.index) at.store_index(place, {windows.index, false}, window, 0);
+        const V d = hn::Sub(largest, shift);
+        sum = hn::Add(sum, d);
+        squares = hn::MulAdd(d, d, squares);
+      }
+    };
+    transform_square<typename Scheme::Output, Scheme::kInputs, Scheme::kOutputs>(load, store);
+    if (sums.sum == nullptr) return;
+    at.accumulate(sum, sums.sum);
+    at.accumulate(squares, sums.squares);
+  }
+};
+
+void WinogradPooledOutput(WinogradTile tile, const float* from, int64_t step, int64_t channels,
+                          const float* bias, const TileWindows& windows, const TileSums& sums) {
+  if (tile == WinogradTile::f2)
+    return for_channels(channels, PooledOutput<F2>{from, step, bias, windows, channels, sums});
+  for_channels(channels, PooledOutput<F4>{from, step, bias, windows, channels, sums});
+}
+
+template <typename Scheme>
 struct Weights {
   const float* g;
   int64_t g_step;
@@ -339,6 +396,7 @@ namespace expgraph::onednn {
 HWY_EXPORT(WinogradInput);
 HWY_EXPORT(WinogradGradient);
 HWY_EXPORT(WinogradOutput);
+HWY_EXPORT(WinogradPooledOutput);
 HWY_EXPORT(WinogradWeights);
 HWY_EXPORT(WinogradWeightsGradient);
 
@@ -355,6 +413,11 @@ void winograd_gradient(WinogradTile tile, const PatchOf<const float>& patch, int
 void winograd_output(WinogradTile tile, const float* from, int64_t step, int64_t channels,
                      const float* bias, const PatchOf<float>& patch, const TileSums& sums) {
   HWY_DYNAMIC_DISPATCH(WinogradOutput)(tile, from, step, channels, bias, patch, sums);
+}
+
+void winograd_pooled_output(WinogradTile tile, const float* from, int64_t step, int64_t channels,
+                            const float* bias, const TileWindows& windows, const TileSums& sums) {
+  HWY_DYNAMIC_DISPATCH(WinogradPooledOutput)(tile, from, step, channels, bias, windows, sums);
 }
 
 void winograd_weights(WinogradTile tile, const float* g, int64_t g_step, bool turned, int64_t count,

@@ -38,6 +38,18 @@ struct TileSums {
 void winograd_output(WinogradTile tile, const float* from, int64_t step, int64_t channels,
                      const float* bias, const PatchOf<float>& patch, const TileSums& sums);
 
+/// The windows of 2 x 2 pixels, two apart, that lie in a tile of y, in a map of such windows.
+struct TileWindows {
+  float* y = nullptr;         ///< of the tile's first window
+  uint8_t* index = nullptr;   ///< likewise; may be null
+  int64_t row = 0;            ///< elements from a window to the one below
+  int rows = 0, columns = 0;  ///< that lie in the map
+};
+/// The same, but of each window the largest alone is written, and which of its four pixels is the
+/// first that is so large; sums are over these.
+void winograd_pooled_output(WinogradTile tile, const float* from, int64_t step, int64_t channels,
+                            const float* bias, const TileWindows& windows, const TileSums& sums);
+
 /// G g G^T of `count` 3x3 kernels g, or of those turned by 180 degrees: place k of the kernels is
 /// at g + k * g_step, of the results at u + k * u_step.
 void winograd_weights(WinogradTile tile, const float* g, int64_t g_step, bool turned, int64_t count,

@@ -129,9 +129,11 @@ memory::desc kernel_planes(const TensorType& w, bool outputs_first, int64_t step
 /// y = x convolved with w; or dx from dy, which is the same with w flipped and turned over.
 class Forward {
  public:
-  Forward(const ConvShape& shape, WinogradTile tile, int threads, std::shared_ptr<Moments> moments)
+  Forward(const ConvShape& shape, WinogradTile tile, int threads, std::shared_ptr<Moments> moments,
+          std::optional<Map> windows = {})
       : tile_(tile),
         moments_(std::move(moments)),
+        windows_(windows),
         backward_(shape.direction == ConvDirection::backward_data),
         in_(backward_ ? shape.y : shape.x),
         out_(backward_ ? shape.x : shape.y),
@@ -158,12 +160,22 @@ class Forward {
   }
   int64_t scratch_bytes() const { return scratch_.bytes(); }
 
-  void run(const float* in, const float* w, const float* bias, float* out, std::byte* scratch) {
+  /// `out`: of windows where there are some, with `index`, which may be null.
+  void run(const float* in, const float* w, const float* bias, float* out, uint8_t* index,
+           std::byte* scratch) {
     transform_weights(w, scratch);
     if (moments_) moments_->clear();
     parallel(threads_, tiles_.chunks, 1, [&](int thread, int64_t begin, int64_t end) {
-      for (int64_t chunk = begin; chunk < end; ++chunk)
-        run_chunk(chunk * tiles_.chunk, thread, chunk == begin, in, bias, out, scratch);
+      bool starts = true;
+      for (int64_t chunk = begin; chunk < end; ++chunk) {
+        const int64_t first = chunk * tiles_.chunk;
+        multiply_chunk(first, thread, in, scratch);
+        if (windows_)
+          put_windows(first, thread, starts, bias, out, index, scratch);
+        else
+          put_chunk(first, thread, starts, bias, out, scratch);
+        starts = false;
+      }
     });
   }
 
@@ -178,15 +190,18 @@ class Forward {
     });
   }
 
-  /// `starts`: the thread's first.
-  void run_chunk(int64_t first, int thread, bool starts, const float* in, const float* bias,
-                 float* out, std::byte* scratch) {
+  int64_t count_of(int64_t first) const { return std::min(tiles_.chunk, tiles_.count - first); }
+  float* outputs_of_thread(int thread, std::byte* scratch) const {
+    return reinterpret_cast<float*>(scratch + own_at_ + thread * own_bytes_ + outputs_at_);
+  }
+
+  void multiply_chunk(int64_t first, int thread, const float* in, std::byte* scratch) {
     std::byte* own = scratch + own_at_ + thread * own_bytes_;
     const float* u = reinterpret_cast<const float*>(scratch + u_at_);
     float* inputs = reinterpret_cast<float*>(own + inputs_at_);
-    float* outputs = reinterpret_cast<float*>(own + outputs_at_);
+    float* outputs = outputs_of_thread(thread, scratch);
     const int64_t in_step = tiles_.step(in_.c), out_step = tiles_.step(out_.c);
-    const int64_t count = std::min(tiles_.chunk, tiles_.count - first);
+    const int64_t count = count_of(first);
     for (int64_t t = 0; t < count; ++t) {
       const Tiles::At at = tiles_.at(first + t);
       const auto from =
@@ -199,24 +214,67 @@ class Forward {
       product_.run(thread, inputs + k * in_step, u + k * u_step_, outputs + k * out_step,
                    own + product_at_);
     }
+  }
+
+  TileSums sums_of(Moments::Part* part) const {
+    if (part == nullptr) return {};
+    return {part->shift.data(), part->sum.data(), part->squares.data()};
+  }
+
+  /// `starts`: the thread's first chunk.
+  void put_chunk(int64_t first, int thread, bool starts, const float* bias, float* out,
+                 std::byte* scratch) {
+    const float* outputs = outputs_of_thread(thread, scratch);
     const auto put = [&](int64_t t, const TileSums& sums) {
       const Tiles::At at = tiles_.at(first + t);
       const auto to = patch(out, out_, at.image, at.row, at.column, outputs_of(tile_));
-      winograd_output(tile_, outputs + t * out_.c, out_step, out_.c, bias, to, sums);
+      winograd_output(tile_, outputs + t * out_.c, tiles_.step(out_.c), out_.c, bias, to, sums);
       return to;
     };
-    TileSums sums;
     Moments::Part* part = moments_ ? &moments_->part(thread) : nullptr;
     if (part && starts) moments_->start(thread, put(0, {}).corner);
-    if (part) sums = {part->shift.data(), part->sum.data(), part->squares.data()};
-    for (int64_t t = 0; t < count; ++t) {
-      const auto to = put(t, sums);
+    for (int64_t t = 0; t < count_of(first); ++t) {
+      const auto to = put(t, sums_of(part));
       if (part) part->pixels += std::popcount(to.inside);
+    }
+  }
+
+  /// The same, of windows.
+  void put_windows(int64_t first, int thread, bool starts, const float* bias, float* out,
+                   uint8_t* index, std::byte* scratch) {
+    const float* outputs = outputs_of_thread(thread, scratch);
+    const Map& map = *windows_;
+    const int most = outputs_of(tile_) / 2;
+    const auto put = [&](int64_t t, const TileSums& sums) {
+      const Tiles::At at = tiles_.at(first + t);
+      const int64_t row = at.row / 2, column = at.column / 2;
+      const int64_t to = ((at.image * map.h + row) * map.w + column) * map.c;
+      const TileWindows windows{out + to, index ? index + to : nullptr, map.w * map.c,
+                                static_cast<int>(std::clamp<int64_t>(map.h - row, 0, most)),
+                                static_cast<int>(std::clamp<int64_t>(map.w - column, 0, most))};
+      winograd_pooled_output(tile_, outputs + t * out_.c, tiles_.step(out_.c), out_.c, bias,
+                             windows, sums);
+      return windows;
+    };
+    Moments::Part* part = moments_ ? &moments_->part(thread) : nullptr;
+    if (part && starts) {
+      // About a window of the first tile; at the border of a map it may have none.
+      moments_->start(thread);
+      const TileWindows windows = put(0, {});
+      if (windows.rows * windows.columns > 0)
+        std::copy_n(windows.y, map.c, part->shift.begin());
+      else
+        std::ranges::fill(part->shift, 0.0f);
+    }
+    for (int64_t t = 0; t < count_of(first); ++t) {
+      const TileWindows windows = put(t, sums_of(part));
+      if (part) part->pixels += windows.rows * windows.columns;
     }
   }
 
   WinogradTile tile_;
   std::shared_ptr<Moments> moments_;
+  std::optional<Map> windows_;  // whose largest pixels are written in place of all
   bool backward_;
   Map in_, out_;
   int64_t pad_row_, pad_column_;
@@ -367,6 +425,24 @@ Kernel winograd_kernel(const ConvShape& shape, WinogradTile tile, bool bias, int
   return {[forward, bias](const KernelArgs& args) {
             forward->run(args.inputs[0].as<float>(), args.inputs[1].as<float>(),
                          bias ? args.inputs[2].as<float>() : nullptr, args.outputs[0].as<float>(),
+                         nullptr, args.scratch);
+          },
+          forward->scratch_bytes()};
+}
+
+Kernel winograd_pool_kernel(const ConvShape& shape, WinogradTile tile, const PooledPorts& ports,
+                            int threads, std::shared_ptr<Moments> moments) {
+  const auto forward =
+      std::make_shared<Forward>(shape, tile, threads, std::move(moments), ports.pooled);
+  return {[forward, ports](const KernelArgs& args) {
+            const auto input = [&](int k) {
+              return k < 0 ? nullptr : args.inputs[static_cast<size_t>(k)].as<float>();
+            };
+            uint8_t* index = ports.index < 0
+                                 ? nullptr
+                                 : args.outputs[static_cast<size_t>(ports.index)].as<uint8_t>();
+            forward->run(input(ports.x), input(ports.w), input(ports.bias),
+                         args.outputs[static_cast<size_t>(ports.y)].as<float>(), index,
                          args.scratch);
           },
           forward->scratch_bytes()};

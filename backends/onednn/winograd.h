@@ -16,4 +16,15 @@ std::optional<WinogradTile> winograd_tile(const ConvShape& shape);
 Kernel winograd_kernel(const ConvShape& shape, WinogradTile tile, bool bias, int threads,
                        std::shared_ptr<Moments> moments);
 
+/// Operands of a convolution and the max pooling after it, by their places among the inputs and
+/// outputs of their node; -1: absent.
+struct PooledPorts {
+  int x = 0, w = 1, bias = -1, y = 0, index = -1;
+  Map pooled;
+};
+
+/// Convolution, then the largest of each window of 2 x 2, two apart, and its u8 index.
+Kernel winograd_pool_kernel(const ConvShape& shape, WinogradTile tile, const PooledPorts& ports,
+                            int threads, std::shared_ptr<Moments> moments);
+
 }  // namespace expgraph::onednn

@@ -200,7 +200,8 @@ class Draw {
   OpCase fused_norm() {
     std::vector<const FusionPattern*> forward;
     for (const FusionPattern& pattern : patterns_)
-      if (std::ranges::none_of(pattern.ops,
+      if (pattern.ops[0].starts_with("batch_norm") &&
+          std::ranges::none_of(pattern.ops,
                                [](const auto& op) { return op.ends_with("backward"); }))
         forward.push_back(&pattern);
     const size_t turn = seed_ / kKinds * 3 + seed_ % kKinds;  // so that few seeds draw them all
