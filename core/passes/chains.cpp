@@ -45,6 +45,7 @@ class Matcher {
   /// The nodes of the pattern from `first` on; empty where it does not match.
   std::vector<NodeId> members(NodeId first, const FusionPattern& pattern) const {
     std::vector<NodeId> found;
+    if (pattern.only && graph_.type(graph_.output(first)).dtype != *pattern.only) return {};
     NodeId node = first;
     for (const std::string& name : pattern.ops) {
       if (taken_[index(node)] || graph_.node(node).op->name != name) return {};

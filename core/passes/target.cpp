@@ -43,7 +43,7 @@ std::vector<FusionPattern> onednn_fusions() {
       {"relu_batch_norm_backward", {"batch_norm_apply", "relu_backward", "batch_norm_backward"}});
   patterns.push_back({"batch_norm_relu_add", {"batch_norm", "relu", "add"}});
   patterns.push_back({"batch_norm_apply_relu_add", {"batch_norm_apply", "relu", "add"}});
-  patterns.push_back({"conv2d_pool", {"conv2d", "max_pool"}});
+  patterns.push_back({"conv2d_pool", {"conv2d", "max_pool"}, DType::f32});
   patterns.push_back({"gelu_backward_sum", {"gelu_backward", "channel_sum"}});
   return patterns;
 }

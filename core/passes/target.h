@@ -1,6 +1,7 @@
 // target: what the compiler must know of a backend, as data.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@ namespace expgraph {
 struct FusionPattern {
   std::string name;  ///< kind of the fusion node: "batch_norm_relu"
   std::vector<std::string> ops;
+  std::optional<DType> only = {};  ///< what ops[0] makes; none: any type
 };
 
 struct Target {
