@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -135,6 +136,18 @@ TEST_CASE("convolutions in bf16 of odd windows and strides do what reference doe
   check_conv({33, 3, 8, 8}, {32, 3, 2, 2}, 1, 0);
   check_conv({3, 33, 4, 4}, {31, 33, 3, 3}, 1, 2);
   check_conv({4, 32, 15, 9}, {32, 32, 3, 3}, 2, 1);
+}
+
+TEST_CASE("a fusion in bf16 that has no kernel of its own does what its body does") {
+  const Target pairs{.name = "onednn", .fusions = {{"scale_relu", {"scale", "relu"}}}, .types = {}};
+  const OpCase c = make_case({{"scale", attributes({{"factor", 2.0}})}, {"relu", {}}},
+                             {f32({3, 5, 4, 7})}, "");
+  const Graph graph = precision(forward_graph(c), DType::bf16), fused = fuse(graph, pairs);
+  REQUIRE(std::ranges::any_of(fused.nodes(), [](const Node& n) { return n.body != nullptr; }));
+  const Tensors inputs = make_inputs(c, graph);
+  const Tensors want = run_on("reference", graph, inputs, 1);
+  for (const auto& [name, tensor] : run_on("onednn", fused, inputs, 2))
+    CHECK(tensor.bytes == want.at(name).bytes);
 }
 
 TEST_CASE("every pipeline of the tree trains in bf16 as near reference as that is to fp32") {

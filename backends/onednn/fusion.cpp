@@ -56,7 +56,9 @@ Made make_fusion(const MakerContext& context) {
   for (const auto make : {make_fused_norm, make_fused_sum, make_fused_conv})
     if (std::optional<Made> fused = make(context)) return *std::move(fused);
   const auto body = std::make_shared<const Body>(context.node.body, context.threads);
-  return dense(context, {[body](const KernelArgs& args) { body->run(args); }, body->bytes});
+  Made made = dense(context, {[body](const KernelArgs& args) { body->run(args); }, body->bytes});
+  made.typed = true;  // each kernel of the body has its own conversions
+  return made;
 }
 
 constexpr Maker kMakers[] = {
