@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <nlohmann/json.hpp>
 
@@ -96,7 +97,7 @@ Json json_of(const Variant& variant, const CompiledPipeline& compiled) {
 std::vector<std::string> budget_cells(const std::optional<BudgetReport>& budget) {
   if (!budget) return {"", "", ""};
   return {bytes_text(budget->bytes), std::to_string(budget->values),
-          fmt::format("{:+.1f} %", budget->work * 100)};
+          fmt::format("{:+.1f} %", std::round(budget->work * 1000) / 10 + 0.0)};  // no -0.0
 }
 
 /// What is told of a variant.
