@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -54,6 +55,11 @@ const Backend& open_module(const std::string& name) {
 Buffer Backend::make_buffer(const TensorType& type) const {
   const auto memory = std::make_shared<AlignedBuffer>(type.bytes());
   return {memory, {type, memory->data()}};
+}
+
+void Backend::copy(const TensorView& from, const TensorView& to) const {
+  EXPGRAPH_CHECK(from.type == to.type);
+  std::memcpy(to.data, from.data, static_cast<size_t>(to.type.bytes()));
 }
 
 const Backend& load_backend(const std::string& name) {

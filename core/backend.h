@@ -13,7 +13,8 @@
 
 namespace expgraph {
 
-/// Dense row-major host memory of a type, not owned. At least 64-byte aligned where we allocate.
+/// Dense row-major host memory of a type, not owned, at least 64-byte aligned where we allocate; or
+/// a device's, where it lies as the backend likes, in order along the first axis.
 struct TensorView {
   TensorType type;
   void* data = nullptr;
@@ -21,6 +22,11 @@ struct TensorView {
   template <typename T>
   T* as() const {
     return static_cast<T*>(data);
+  }
+  /// A tensor of `shape` in this one, from an element on: whole rows of its first axes.
+  TensorView part(int64_t element, Shape shape) const {
+    return {
+        {type.dtype, std::move(shape)}, as<std::byte>() + element * size_of(type.dtype), on_device};
   }
 };
 
@@ -70,9 +76,14 @@ class Executable {
  public:
   virtual ~Executable() = default;
   /// Runs once over the store: reads `inputs` (each input and choice leaf of the graph), writes
-  /// `results` (any subset of the graph's results), then updates states. Blocks until done.
+  /// `results` (any subset of the graph's results), then updates states. When it returns, inputs
+  /// may be overwritten and results on the host are there. What a device does besides may go on:
+  /// what is run over the store later, and what reads it, comes after; for results in make_buffer
+  /// see wait.
   virtual void run(std::span<const Binding> inputs, std::span<const Binding> results,
                    StateStore& store) = 0;
+  /// Returns when all that was run is done.
+  virtual void wait() {}
   virtual int64_t workspace_bytes() const = 0;                  ///< arena and scratchpad
   virtual std::vector<NodeTime> profile() const { return {}; }  ///< of the last run
   /// With check_finite: the first node of the last run whose output holds NaN or Inf.
@@ -88,8 +99,11 @@ class Backend {
   virtual std::string device() const { return "cpu"; }
   virtual bool supports(const OpSchema& op) const = 0;
   virtual std::unique_ptr<StateStore> make_store() const = 0;
-  /// For a result of one program of this backend that is an input of another: where they run.
+  /// Where programs of this backend run: for a result of one that is an input of another, and for
+  /// what many runs read or write a part of.
   virtual Buffer make_buffer(const TensorType& type) const;
+  /// Copies between tensors of one type, on the host or of make_buffer; no run uses them meanwhile.
+  virtual void copy(const TensorView& from, const TensorView& to) const;
   virtual std::unique_ptr<Executable> compile(const Graph& graph, const MemoryPlan& plan,
                                               const CompileOptions& options) const = 0;
 };

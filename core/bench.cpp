@@ -54,10 +54,11 @@ class Training {
 
   /// Seconds of the next step. Starting a round is not part of it.
   double step() {
-    if (done_ % kBatches == 0) side_.begin(done_ / kBatches, kBatches);
+    if (done_ % kBatches == 0) side_.begin(done_ / kBatches, {}, kBatches);
     ++done_;
     const auto start = std::chrono::steady_clock::now();
-    side_.step({}, *store_);
+    side_.step(*store_);
+    side_.finish();
     return seconds_since(start);
   }
 

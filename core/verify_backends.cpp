@@ -33,13 +33,14 @@ class Training {
   /// Runs step k of the training and gives its loss, per sample.
   double step(int64_t k, int64_t all) {
     const int64_t whole = whole_batches(), done = k % whole;
-    if (done == 0) side_.begin(k / whole, std::min(whole, all - k));
     const int64_t epoch_steps = pipeline_.compiled.steps_per_epoch;
-    side_.step({.step = k / whole * epoch_steps + done,
-                .steps_per_epoch = epoch_steps,
-                .steps = pipeline_.compiled.steps},
-               *store_);
-    return side_.last_loss();
+    const ScheduleTime first{.step = k / whole * epoch_steps,
+                             .steps_per_epoch = epoch_steps,
+                             .steps = pipeline_.compiled.steps};
+    if (done == 0) side_.begin(k / whole, first, std::min(whole, all - k));
+    side_.step(*store_);
+    side_.finish();
+    return *side_.last_loss();
   }
 
   /// Moves every weight by one part in 2^23 (the last bit), up and down in turn.

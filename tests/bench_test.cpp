@@ -56,8 +56,8 @@ std::map<std::string, std::vector<std::byte>> states_after(const CompileOptions&
   const auto store = backend.make_store();
   side.batches.prepare(1);
   side.create_states(*store);
-  side.begin(0, 2);
-  for (int k = 0; k < 2; ++k) side.step({}, *store);
+  side.begin(0, {}, 2);
+  for (int k = 0; k < 2; ++k) side.step(*store);
   std::map<std::string, std::vector<std::byte>> states;
   for (const std::string& name : store->names()) {
     const TensorType type = store->type(name);

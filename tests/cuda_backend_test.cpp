@@ -3,7 +3,6 @@
 // emulated.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,8 +10,8 @@
 
 #include "core/passes/passes.h"
 #include "core/verify_backends.h"
+#include "tests/support/cuda_module.h"
 #include "tests/support/guarded_run.h"
-#include "tests/support/kernel_runs.h"
 #include "tests/support/narrow_pipeline.h"
 #include "tests/support/tiny_pipeline.h"
 #include "tests/support/training.h"
@@ -22,23 +21,6 @@ using namespace expgraph::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-#if defined(EXPGRAPH_ON_DEVICE)
-constexpr bool kEmulated = false;
-constexpr const char* kModules = EXPGRAPH_BINARY_DIR "/lib";
-#else
-constexpr bool kEmulated = true;
-constexpr const char* kModules = EXPGRAPH_BINARY_DIR "/emulated";
-#endif
-
-bool skipped() {
-  if (no_device()) return true;
-  setenv("EXPGRAPH_BACKENDS", kModules, 1);
-  const std::vector<std::string> names = backend_names();
-  if (std::ranges::find(names, "libtorch") != names.end()) return false;
-  MESSAGE("test skipped: libtorch is not built");
-  return true;
-}
 
 /// Own kernels that were made so far, by what the emulation says of itself; no fault is seen yet.
 int own_kernels() {
@@ -95,7 +77,7 @@ double loss_of(const Outcome& outcome) {
 
 TEST_CASE(
     "cases of normalisation, loss and update run by own kernels and are what reference says") {
-  if (skipped()) return;
+  if (no_cuda_module()) return;
   int chains = 0, losses = 0, with_kernels = 0;
   for (const OpCase& c : read_op_cases(EXPGRAPH_SOURCE_DIR "/tests/ops")) {
     const bool chain = c.ops.size() > 1;
@@ -114,7 +96,7 @@ TEST_CASE(
 }
 
 TEST_CASE("every pipeline of the tree trains as on reference, in fp32 and in 16 bits") {
-  if (skipped()) return;
+  if (no_cuda_module()) return;
   struct Way {
     std::string precision;
     int steps;
@@ -142,7 +124,7 @@ TEST_CASE("every pipeline of the tree trains as on reference, in fp32 and in 16 
 }
 
 TEST_CASE("a constant input is copied to the device once, any other in every run") {
-  if (skipped()) return;
+  if (no_cuda_module()) return;
   Graph graph;
   const ValueId x = graph.add_input("x", {DType::f32, {3}});
   const ValueId y = graph.add_input("y", {DType::f32, {3}});
@@ -165,7 +147,7 @@ TEST_CASE("a constant input is copied to the device once, any other in every run
 }
 
 TEST_CASE("samples that stay on the device and batches that are made there train as on reference") {
-  if (skipped()) return;
+  if (no_cuda_module()) return;
   OpenDatasets datasets({.cache = (fs::temp_directory_path() / "expgraph_cuda_test").string()});
   const BackendDifferences found =
       verify_backends(tiny_spec("batch: 8, test_batch: 8"), load_backend("reference"),
@@ -175,7 +157,7 @@ TEST_CASE("samples that stay on the device and batches that are made there train
 }
 
 TEST_CASE("equal steps give equal bits") {
-  if (skipped()) return;
+  if (no_cuda_module()) return;
   const CompiledPipeline compiled =
       compile_narrow(EXPGRAPH_SOURCE_DIR "/graphs/pipelines/davidnet.yaml", "libtorch", "fp16");
   CHECK(first_difference(train(compiled, "libtorch", 2), train(compiled, "libtorch", 2), 0) == "");

@@ -196,9 +196,8 @@ TEST_CASE("a run starts with the filters of its normalised images, and keeps the
     CHECK(start[k] == doctest::Approx(expected[k]).epsilon(1e-4));
 
   const std::vector<float> bias = read(*store, "train/net/conv/b");
-  side.begin(0, 2);
-  for (int64_t step = 0; step < 2; ++step)
-    CHECK(side.step({.step = step, .steps_per_epoch = 2, .steps = 2}, *store));
+  side.begin(0, {.step = 0, .steps_per_epoch = 2, .steps = 2}, 2);
+  for (int64_t step = 0; step < 2; ++step) CHECK(side.step(*store));
   CHECK(read(*store, "train/net/conv/w") == start);
   CHECK(read(*store, "train/net/conv/b") != bias);
 }

@@ -23,6 +23,7 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/empty_strided.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/full_like.h>
@@ -69,7 +70,7 @@ inline at::ScalarType scalar_type(DType dtype) {
   check_failed("an element type", __FILE__, __LINE__);
 }
 
-/// A dense tensor over memory that is not owned.
+/// A dense tensor over memory that is not owned: row-major, on the device with its channels last.
 at::Tensor tensor_over(const TensorView& view);
 
 }  // namespace expgraph::libtorch

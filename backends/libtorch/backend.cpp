@@ -7,9 +7,10 @@
 namespace expgraph::libtorch {
 
 at::Tensor tensor_over(const TensorView& view) {
+  const Shape& shape = view.type.shape;
   const auto options = at::dtype(scalar_type(view.type.dtype));
-  return at::from_blob(view.data, view.type.shape,
-                       view.on_device ? options.device(libtorch::device().at) : options);
+  if (!view.on_device) return at::from_blob(view.data, shape, options);
+  return at::from_blob(view.data, shape, strides_of(shape), options.device(libtorch::device().at));
 }
 
 namespace {
@@ -39,6 +40,11 @@ class TorchBackend final : public Backend {
     const auto memory = std::make_shared<at::Tensor>(
         at::empty(type.shape, at::dtype(scalar_type(type.dtype)).device(libtorch::device().at)));
     return {memory, {type, memory->data_ptr(), true}};
+  }
+  void copy(const TensorView& from, const TensorView& to) const override {
+    const c10::InferenceMode guard;
+    EXPGRAPH_CHECK(from.type == to.type);
+    tensor_over(to).copy_(tensor_over(from));
   }
   std::unique_ptr<Executable> compile(const Graph& graph, const MemoryPlan& plan,
                                       const CompileOptions& options) const override {

@@ -10,16 +10,20 @@
 
 namespace expgraph::libtorch {
 
-/// Runs the kernels of one program, again and again, beside those of other programs.
+/// Runs one program, again and again, beside other programs. A run goes on while the caller does.
 class Launcher {
  public:
   virtual ~Launcher() = default;
-  /// Calls `work`, all of whose launches and copies go to the program's own stream, after what was
-  /// launched by the caller.
-  virtual void on_own_stream(const std::function<void()>& work) = 0;
-  /// Within on_own_stream: does what `work` does. Tensors that it reads and writes lie where they
-  /// lay at the last call unless `moved`; work neither waits for the device nor copies from it.
-  virtual void run(const std::function<void()>& work, bool moved) = 0;
+  /// Calls `run`, all of whose launches and copies go to the program's own stream, after what was
+  /// launched by the caller and by runs before. Returns when inputs_read was reached on the device.
+  virtual void start(std::function<void()> run) = 0;
+  /// Within a run, once, between what reads memory of others and what does not.
+  virtual void inputs_read() = 0;
+  /// Within a run: does what `work` does. Tensors that it reads and writes lie where they lay at
+  /// the last call unless `moved`; work neither waits for the device nor copies from it.
+  virtual void replay(const std::function<void()>& work, bool moved) = 0;
+  /// Returns when all runs are done.
+  virtual void wait() = 0;
 };
 
 class CudaPart {
@@ -29,7 +33,7 @@ class CudaPart {
   virtual int64_t free_bytes() const = 0;    ///< of the device, for tensors that are not there yet
   /// A kernel that is better than ATen's for this node; nothing when there is none.
   virtual std::optional<Kernel> make_kernel(const MakerContext& context) const = 0;
-  virtual std::unique_ptr<Launcher> make_launcher() const = 0;
+  virtual std::shared_ptr<Launcher> make_launcher() const = 0;
   virtual void synchronise() const = 0;  ///< waits for all that was launched on this stream
 };
 

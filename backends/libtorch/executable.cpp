@@ -46,6 +46,13 @@ TorchExecutable::TorchExecutable(const Graph& graph, const MemoryPlan& plan,
   if (device.cuda != nullptr && !observed) launcher_ = device.cuda->make_launcher();
 }
 
+TorchExecutable::~TorchExecutable() {
+  try {
+    wait();                          // the run under way uses what is about to go
+  } catch (const std::exception&) {  // NOLINT: who asked for the run has been told, or has gone
+  }
+}
+
 bool TorchExecutable::is_read(const Group& group, const Uses& uses) const {
   return std::ranges::any_of(group, [&](NodeId node) {
     return std::ranges::any_of(graph_.node(node).outputs, [&](ValueId output) {
@@ -118,7 +125,8 @@ void TorchExecutable::bind(std::span<const Binding> inputs, TorchStore& store) {
     }
     const auto found = std::ranges::find(inputs, leaf.name, &Binding::name);
     if (found == inputs.end()) throw std::logic_error("nothing is bound to '" + leaf.name + "'");
-    EXPGRAPH_CHECK(found->tensor.type == graph_.type(leaf.value));
+    const TensorType& leaf_type = graph_.type(leaf.value);
+    EXPGRAPH_CHECK(found->tensor.type == leaf_type);
     const at::Tensor given = tensor_over(found->tensor);
     if (device_.cuda == nullptr) {
       slot(leaf.value) = given;
@@ -126,7 +134,8 @@ void TorchExecutable::bind(std::span<const Binding> inputs, TorchStore& store) {
       slot(leaf.value) = store.resident(found->tensor);
     } else {
       if (!slot(leaf.value).defined())
-        slot(leaf.value) = at::empty(given.sizes(), given.options().device(device_.at));
+        slot(leaf.value) = at::empty_strided(given.sizes(), strides_of(leaf_type.shape),
+                                             given.options().device(device_.at));
       slot(leaf.value).copy_(given);
     }
   }
@@ -136,9 +145,18 @@ void TorchExecutable::run(std::span<const Binding> inputs, std::span<const Bindi
                           StateStore& store) {
   auto* states = dynamic_cast<TorchStore*>(&store);
   EXPGRAPH_CHECK(states != nullptr);
-  const auto work = [&] { run_bound(inputs, results, *states); };
+  states->take_over(launcher_);
   try {
-    launcher_ != nullptr ? launcher_->on_own_stream(work) : work();
+    if (launcher_ == nullptr) {
+      run_bound(inputs, results, *states);
+      if (device_.cuda != nullptr) device_.cuda->synchronise();
+      return;
+    }
+    launcher_->start(
+        [this, states, in = std::vector(inputs.begin(), inputs.end()),
+         out = std::vector(results.begin(), results.end())] { run_bound(in, out, *states); });
+    const auto on_host = [](const Binding& result) { return !result.tensor.on_device; };
+    if (std::ranges::any_of(results, on_host)) launcher_->wait();
   } catch (const c10::OutOfMemoryError&) {
     throw Error(fmt::format("'{}' has run out of memory on {}: make the batch smaller",
                             graph_.name(), device_.at.str()),
@@ -146,11 +164,16 @@ void TorchExecutable::run(std::span<const Binding> inputs, std::span<const Bindi
   }
 }
 
+void TorchExecutable::wait() {
+  if (launcher_ != nullptr) launcher_->wait();
+}
+
 void TorchExecutable::run_bound(std::span<const Binding> inputs, std::span<const Binding> results,
                                 TorchStore& store) {
   const c10::InferenceMode guard;
   if (at::get_num_threads() != threads_) at::set_num_threads(threads_);
   bind(inputs, store);
+  if (launcher_ != nullptr) launcher_->inputs_read();
   times_.clear();
   first_non_finite_.reset();
   start_ = std::chrono::steady_clock::now();
@@ -159,7 +182,7 @@ void TorchExecutable::run_bound(std::span<const Binding> inputs, std::span<const
     for (const Leaf& leaf : graph_.leaves()) addresses.push_back(slot(leaf.value).data_ptr());
     const bool moved = addresses != addresses_;
     addresses_ = std::move(addresses);
-    launcher_->run([this] { run_all(); }, moved);
+    launcher_->replay([this] { run_all(); }, moved);
   } else {
     run_all();
   }
@@ -171,7 +194,6 @@ void TorchExecutable::run_bound(std::span<const Binding> inputs, std::span<const
     tensor_over(result.tensor)
         .copy_(results_[static_cast<size_t>(found - graph_.results().begin())]);
   }
-  if (device_.cuda != nullptr) device_.cuda->synchronise();
 }
 
 void TorchExecutable::run_all() {

@@ -15,9 +15,11 @@ class TorchExecutable final : public Executable {
   /// do not fit into the memory that is free.
   TorchExecutable(const Graph& graph, const MemoryPlan& plan, const CompileOptions& options,
                   const Device& device);
+  ~TorchExecutable() override;
 
   void run(std::span<const Binding> inputs, std::span<const Binding> results,
            StateStore& store) override;
+  void wait() override;
   /// As planned: the tensors come from ATen's allocator, which keeps what it once had.
   int64_t workspace_bytes() const override { return plan_.arena_bytes; }
   std::vector<NodeTime> profile() const override { return times_; }
@@ -60,7 +62,7 @@ class TorchExecutable final : public Executable {
   CompileOptions options_;
   Device device_;
   int threads_;
-  std::unique_ptr<Launcher> launcher_;  ///< null where each kernel is launched by itself
+  std::shared_ptr<Launcher> launcher_;  ///< null where each run is waited for
   std::vector<Step> steps_;
   std::vector<at::Tensor> slots_;    // per value
   std::vector<at::Tensor> results_;  // per result

@@ -14,7 +14,8 @@ at::Tensor zeros(const TensorType& type, at::Device device) {
   return type.rank() == 4 ? made.contiguous(at::MemoryFormat::ChannelsLast) : made;
 }
 
-/// Strides of a dense tensor; of rank 4 with its channels last.
+}  // namespace
+
 std::vector<int64_t> strides_of(const Shape& shape) {
   if (shape.size() == 4) {
     const int64_t c = shape[1], w = shape[3] * c;
@@ -29,8 +30,6 @@ std::vector<int64_t> strides_of(const Shape& shape) {
   return strides;
 }
 
-}  // namespace
-
 FlatLayout::FlatLayout(const std::vector<TensorType>& pieces) : pieces_(pieces) {
   for (const TensorType& piece : pieces) {
     const int64_t step = 64 / size_of(piece.dtype);
@@ -44,6 +43,16 @@ std::vector<at::Tensor> FlatLayout::views(const at::Tensor& flat) const {
   for (size_t k = 0; k < pieces_.size(); ++k)
     views.push_back(flat.as_strided(pieces_[k].shape, strides_of(pieces_[k].shape), offsets_[k]));
   return views;
+}
+
+void TorchStore::take_over(std::shared_ptr<Launcher> program) {
+  if (program == program_) return;
+  wait();
+  program_ = std::move(program);
+}
+
+void TorchStore::wait() const {
+  if (program_ != nullptr) program_->wait();
 }
 
 void TorchStore::create(const std::string& name, const TensorType& type) {
@@ -65,12 +74,14 @@ std::vector<std::string> TorchStore::names() const {
 
 void TorchStore::read(const std::string& name, const TensorView& to) const {
   const c10::InferenceMode guard;
+  wait();
   EXPGRAPH_CHECK(state(name).type == to.type);
   tensor_over(to).copy_(state(name).tensor);
 }
 
 void TorchStore::write(const std::string& name, const TensorView& from) {
   const c10::InferenceMode guard;
+  wait();
   EXPGRAPH_CHECK(state(name).type == from.type);
   state(name).tensor.copy_(tensor_over(from));
 }

@@ -6,8 +6,12 @@
 #include <vector>
 
 #include "backends/libtorch/aten.h"
+#include "backends/libtorch/cuda_part.h"
 
 namespace expgraph::libtorch {
+
+/// Strides of a dense tensor; of rank 4 with its channels last.
+std::vector<int64_t> strides_of(const Shape& shape);
 
 /// Where pieces lie in a flat buffer: each starts at a multiple of 64 bytes, gaps hold zeros.
 class FlatLayout {
@@ -23,9 +27,13 @@ class FlatLayout {
   int64_t elements_ = 0;
 };
 
+/// Reads and writes wait for the run under way; so does whoever takes over from its program.
 class TorchStore final : public StateStore {
  public:
   explicit TorchStore(at::Device device) : device_(device) {}
+
+  /// From now on runs of this program use the states; null: of one that waits for each run.
+  void take_over(std::shared_ptr<Launcher> program);
 
   void create(const std::string& name, const TensorType& type) override;
   bool has(const std::string& name) const override { return states_.contains(name); }
@@ -47,8 +55,10 @@ class TorchStore final : public StateStore {
     at::Tensor tensor;
   };
   const State& state(const std::string& name) const;
+  void wait() const;
 
   at::Device device_;
+  std::shared_ptr<Launcher> program_;
   std::map<std::string, State> states_;
   std::map<std::vector<std::string>, at::Tensor> flats_;
   std::map<const void*, at::Tensor> residents_;

@@ -44,46 +44,18 @@ struct Batches::Feed {
 
   /// Of one Slot.
   int64_t slot_bytes() const {
-    int64_t bytes = batch * size_of(DType::i32) + result_type(graph, "images").bytes() +
-                    result_type(graph, "label").bytes();
-    for (const Graph* reader : {&graph, &step}) {
-      for (const Leaf& leaf : reader->leaves()) {
-        if (leaf.kind == LeafKind::choice) bytes += reader->type(leaf.value).bytes();
-      }
-    }
-    return bytes;
+    return result_type(graph, "images").bytes() + result_type(graph, "label").bytes();
   }
 };
 
-/// Memory of one batch; a smaller one uses its beginning.
+/// Memory of one batch, made by the feed and read by the step; a smaller one uses its beginning.
 struct Batches::Slot {
-  AlignedBuffer index;
-  Buffer images, label;  // made by the feed and read by the step
-  std::map<std::string, AlignedBuffer> choices;
+  Buffer images, label;
   Batch batch;
 
   Slot(const Feed& feed, const Backend& backend)
-      : index(feed.batch * size_of(DType::i32)),
-        images(backend.make_buffer(result_type(feed.graph, "images"))),
-        label(backend.make_buffer(result_type(feed.graph, "label"))) {
-    for (const Graph* graph : {&feed.graph, &feed.step}) {
-      for (const Leaf& leaf : graph->leaves()) {
-        if (leaf.kind != LeafKind::choice) continue;
-        choices.emplace(leaf.name, AlignedBuffer(graph->type(leaf.value).bytes()));
-      }
-    }
-  }
-
-  /// The rows of these samples, of all that were drawn for a leaf.
-  Binding take(const Graph& graph, const Leaf& leaf, const std::vector<int32_t>& all,
-               std::span<const int32_t> samples) {
-    const auto width = static_cast<int64_t>(leaf.choice.bounds.size());
-    auto* to = reinterpret_cast<int32_t*>(choices.at(leaf.name).data());
-    for (const int32_t sample : samples) {
-      to = std::copy_n(all.begin() + int64_t{sample} * width, width, to);
-    }
-    return {leaf.name, {graph.type(leaf.value), choices.at(leaf.name).data()}};
-  }
+      : images(backend.make_buffer(result_type(feed.graph, "images"))),
+        label(backend.make_buffer(result_type(feed.graph, "label"))) {}
 };
 
 Batches::Batches(Source source) : source_(std::move(source)) {
@@ -143,12 +115,11 @@ Prepared Batches::run_prepare(int threads) {
 void Batches::start(int64_t epoch, int64_t steps) {
   prefetcher_.reset();  // its thread reads the order and the choices
   const int64_t count = source_.data->info.count;
-  if (source_.full.graphs.shuffle) {
-    order_ = sample_order(source_.seed, source_.side, epoch, count);
-  } else {
-    order_.resize(static_cast<size_t>(count));
-    std::iota(order_.begin(), order_.end(), 0);
-  }
+  std::vector<int32_t> indices(static_cast<size_t>(count));
+  std::iota(indices.begin(), indices.end(), 0);
+  order_ = source_.full.graphs.shuffle ? sample_order(source_.seed, source_.side, epoch, count)
+                                       : indices;
+  fill_table(samples_in_order_, indices);
   draw(full_->graph, epoch);
   draw(full_->step, epoch);
   prefetcher_ = std::make_unique<Prefetcher<Slot>>(
@@ -156,12 +127,36 @@ void Batches::start(int64_t epoch, int64_t steps) {
       [this](int64_t step, Slot& slot) { fill(step, slot); });
 }
 
+void Batches::fill_table(Table& table, const std::vector<int32_t>& by_sample) {
+  const auto count = static_cast<int64_t>(order_.size());
+  table.width = static_cast<int64_t>(by_sample.size()) / count;
+  const TensorType type{DType::i32, {count, table.width}};
+  const AlignedBuffer in_order(type.bytes());
+  auto* to = reinterpret_cast<int32_t*>(in_order.data());
+  for (const int32_t sample : order_)
+    to = std::copy_n(by_sample.begin() + int64_t{sample} * table.width, table.width, to);
+  if (table.memory.memory == nullptr) table.memory = source_.backend.make_buffer(type);
+  source_.backend.copy({type, in_order.data()}, table.memory.tensor);
+}
+
 void Batches::draw(const Graph& graph, int64_t epoch) {
+  const int64_t count = source_.data->info.count;
   for (const Leaf& leaf : graph.leaves()) {
     if (leaf.kind != LeafKind::choice) continue;
-    const int64_t count = source_.data->info.count;
-    choices_[leaf.name] = draw_choices(source_.seed, leaf.name, epoch, count, leaf.choice);
+    fill_table(choices_[leaf.name],
+               draw_choices(source_.seed, leaf.name, epoch, count, leaf.choice));
   }
+}
+
+/// Those of the samples from `first` on.
+std::vector<Binding> Batches::choices_of(const Graph& graph, int64_t first) const {
+  std::vector<Binding> choices;
+  for (const Leaf& leaf : graph.leaves()) {
+    if (leaf.kind != LeafKind::choice) continue;
+    const auto& [memory, width] = choices_.at(leaf.name);
+    choices.push_back({leaf.name, memory.tensor.part(first * width, graph.type(leaf.value).shape)});
+  }
+  return choices;
 }
 
 void Batches::fill(int64_t step, Slot& slot) {
@@ -169,39 +164,42 @@ void Batches::fill(int64_t step, Slot& slot) {
   const bool is_rest = first + full_->batch > source_.data->info.count;
   EXPGRAPH_CHECK(!is_rest || rest_ != nullptr);
   const Feed& feed = is_rest ? *rest_ : *full_;
-  const std::span<const int32_t> index =
-      std::span(order_).subspan(static_cast<size_t>(first), static_cast<size_t>(feed.batch));
-  std::memcpy(slot.index.data(), index.data(), index.size_bytes());
 
-  std::vector<Binding> inputs;
+  std::vector<Binding> inputs = choices_of(feed.graph, first);
   for (const Leaf& leaf : feed.graph.leaves()) {
     const TensorType& type = feed.graph.type(leaf.value);
-    if (leaf.kind == LeafKind::choice) {
-      inputs.push_back(slot.take(feed.graph, leaf, choices_.at(leaf.name), index));
-    } else if (leaf.name == "samples") {
+    if (leaf.name == "samples") {
       inputs.push_back({leaf.name, samples_, true});
     } else if (leaf.name == "labels") {
       inputs.push_back(
           {leaf.name, {type, const_cast<int32_t*>(source_.data->labels.data())}, true});
-    } else {
+    } else if (leaf.kind == LeafKind::input) {
       EXPGRAPH_CHECK(leaf.name == "index");
-      inputs.push_back({leaf.name, {type, slot.index.data()}});
+      inputs.push_back({leaf.name, samples_in_order_.memory.tensor.part(first, type.shape)});
     }
   }
-  slot.batch = {.size = feed.batch, .images = slot.images.tensor, .label = slot.label.tensor};
+  slot.batch = {.size = feed.batch,
+                .images = slot.images.tensor,
+                .label = slot.label.tensor,
+                .choices = choices_of(feed.step, first)};
   slot.batch.images.type = result_type(feed.graph, "images");
   slot.batch.label.type = result_type(feed.graph, "label");
-  for (const Leaf& leaf : feed.step.leaves()) {
-    if (leaf.kind != LeafKind::choice) continue;
-    slot.batch.choices.push_back(slot.take(feed.step, leaf, choices_.at(leaf.name), index));
-  }
   const std::vector<Binding> results = {{"images", slot.batch.images}, {"label", slot.batch.label}};
   feed.program->run(inputs, results, *store_);
+  feed.program->wait();  // the step is another program, over another store
 }
 
 Batch Batches::next() { return prefetcher_->next().batch; }
 
-int64_t Batches::batch_bytes() const { return Prefetcher<Slot>::kSlots * full_->slot_bytes(); }
+int64_t Batches::batch_bytes() const {
+  int64_t bytes = Prefetcher<Slot>::kSlots * full_->slot_bytes();
+  const int64_t row = source_.data->info.count * size_of(DType::i32);
+  bytes += row;  // the order
+  for (const Graph* graph : {&full_->graph, &full_->step})
+    for (const Leaf& leaf : graph->leaves())
+      bytes += row * static_cast<int64_t>(leaf.choice.bounds.size());
+  return bytes;
+}
 
 int64_t Batches::feed_bytes() const {
   return std::max(full_->program->workspace_bytes(), rest_ ? rest_->program->workspace_bytes() : 0);

@@ -49,14 +49,22 @@ class Batches {
   /// The next batch of the epoch; waits for it.
   Batch next();
 
-  int64_t batch_bytes() const;   ///< of all batches that there are at a time
-  int64_t feed_bytes() const;    ///< what the feed programs work in
+  int64_t batch_bytes() const;  ///< of all batches that there are at a time, and an epoch's choices
+  int64_t feed_bytes() const;   ///< what the feed programs work in
   int64_t sample_bytes() const;  ///< made by `prepare`; 0 when the feed reads the data set itself
 
  private:
   struct Slot;
   struct Feed;
+  /// Of all samples, in the order of the epoch: rows of `width`.
+  struct Table {
+    Buffer memory;
+    int64_t width = 1;
+  };
   Prepared run_prepare(int threads);
+  void draw(const Graph& graph, int64_t epoch);
+  void fill_table(Table& table, const std::vector<int32_t>& by_sample);
+  std::vector<Binding> choices_of(const Graph& graph, int64_t first) const;
   void fill(int64_t step, Slot& slot);
 
   Source source_;
@@ -64,9 +72,9 @@ class Batches {
   TensorView samples_;
   std::unique_ptr<StateStore> store_;  ///< the arena of the feed programs
   std::unique_ptr<Feed> full_, rest_;
-  std::vector<int32_t> order_;
-  void draw(const Graph& graph, int64_t epoch);
-  std::map<std::string, std::vector<int32_t>> choices_;  ///< of the epoch, by leaf
+  std::vector<int32_t> order_;            ///< of the epoch's samples
+  Table samples_in_order_;                ///< the same, where programs run
+  std::map<std::string, Table> choices_;  ///< by leaf
   std::unique_ptr<Prefetcher<Slot>> prefetcher_;
 };
 

@@ -48,8 +48,9 @@ void Progress::step(const StepReport& report) {
     started_ = Clock::now();
   }
   if (!due()) return;
-  std::string right = fmt::format("epoch {}/{}  loss {:.3f}  {:.0f} images/s", report.epoch,
-                                  report.epochs, report.loss, report.images_per_second);
+  std::string right = fmt::format("epoch {}/{}", report.epoch, report.epochs);
+  if (report.loss) right += fmt::format("  loss {:.3f}", *report.loss);
+  right += fmt::format("  {:.0f} images/s", report.images_per_second);
   if (report.step > first_step_) {
     const std::chrono::duration<double> taken = Clock::now() - started_;
     const auto done = static_cast<double>(report.step - first_step_);

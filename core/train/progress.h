@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <ostream>
 #include <string>
 
@@ -15,7 +16,7 @@ struct StepReport {
   int64_t steps = 0;
   int64_t epoch = 0;  ///< counts from 1
   int64_t epochs = 0;
-  double loss = 0;  ///< per sample
+  std::optional<double> loss;  ///< per sample; none where it stays on the device until later
   double images_per_second = 0;
 };
 

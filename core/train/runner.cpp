@@ -190,18 +190,25 @@ class Run {
     return {.step = epoch * all + step, .steps_per_epoch = all, .steps = record_.steps};
   }
 
+  /// The steps of an epoch, until one is known to be bad; `done` is called after each.
+  void run_steps(SideRun& side, int64_t epoch, int64_t steps,
+                 const std::function<void(int64_t)>& done) {
+    side.begin(epoch, time_of(epoch, 0), steps);
+    for (int64_t step = 0; step < steps; ++step) {
+      if (options_.stop != nullptr && *options_.stop) interrupt();
+      if (!side.step(*store_)) return;
+      done(step);
+    }
+  }
+
   EpochRecord train_epoch(int64_t epoch) {
     EpochRecord row{.epoch = epoch + 1};
     const int64_t steps = steps_of(epoch);
     double seconds = 0;
     {
       const Timer timer(seconds);
-      train_->begin(epoch, steps);
-      for (int64_t step = 0; step < steps; ++step) {
-        if (options_.stop != nullptr && *options_.stop) interrupt();
-        if (!train_->step(time_of(epoch, step), *store_)) fail_training(epoch, step);
-        report(epoch, step, timer.seconds());
-      }
+      run_steps(*train_, epoch, steps, [&](int64_t step) { report(epoch, step, timer.seconds()); });
+      if (const auto bad = train_->finish()) fail_training(epoch, *bad);
     }
     record_.clocks.steps += seconds;
     row.learning_rate = train_->learning_rate(time_of(epoch, steps));
@@ -225,11 +232,8 @@ class Run {
     if (!test_) return;
     const Timer timer(record_.clocks.validation);
     const int64_t steps = steps_of_epoch(test_->graphs());
-    test_->begin(epoch, steps);
-    for (int64_t step = 0; step < steps; ++step) {
-      if (options_.stop != nullptr && *options_.stop) interrupt();
-      if (!test_->step(time_of(epoch, step), *store_)) fail_evaluation(epoch, step);
-    }
+    run_steps(*test_, epoch, steps, [](int64_t) {});
+    if (const auto bad = test_->finish()) fail_evaluation(epoch, *bad);
     const std::vector<double> metrics = test_->metrics();
     row.metrics.insert(row.metrics.end(), metrics.begin(), metrics.end());
   }
@@ -292,9 +296,9 @@ void Run::check_states(int64_t epoch) const {
 }
 
 void Run::replay(SideRun& side, int64_t epoch, int64_t steps) {
-  side.begin(epoch, steps);
+  side.begin(epoch, time_of(epoch, 0), steps);
   for (int64_t step = 0; step < steps; ++step) {
-    side.step(time_of(epoch, step), *store_);
+    side.step(*store_);
     const Node* bad = side.first_bad_node();
     if (bad == nullptr) continue;
     throw Diverged(

@@ -30,9 +30,7 @@ SideRun::SideRun(Source source)
                .side = source.side}),
       source_(std::move(source)),
       infos_(describe_metrics()),
-      full_(compile(source_.full)),
-      values_(graphs().metrics.size()),
-      totals_(graphs().metrics.size()) {
+      full_(compile(source_.full)) {
   if (source_.rest != nullptr) rest_ = compile(*source_.rest);
 }
 
@@ -91,19 +89,39 @@ void SideRun::create_states(StateStore& store) const {
   }
 }
 
-void SideRun::begin(int64_t epoch, int64_t steps) {
-  std::fill(totals_.begin(), totals_.end(), 0.0);
+/// On the host first, then where programs run.
+void SideRun::write_schedules(const ScheduleTime& first, int64_t steps) {
+  const std::vector<ScheduleSpec>& schedules = graphs().schedules;
+  if (schedules.empty()) return;
+  std::vector<float> values;
+  for (ScheduleTime time = first; time.step < first.step + steps; ++time.step)
+    for (const ScheduleSpec& schedule : schedules)
+      values.push_back(static_cast<float>(schedule_value(*schedule.op, schedule.attributes, time)));
+  const TensorType type{DType::f32, {steps, static_cast<int64_t>(schedules.size())}};
+  schedules_ = source_.backend.make_buffer(type);
+  source_.backend.copy({type, values.data()}, schedules_.tensor);
+}
+
+void SideRun::begin(int64_t epoch, const ScheduleTime& first, int64_t steps) {
+  write_schedules(first, steps);
+  const auto metrics = static_cast<int64_t>(graphs().metrics.size());
+  values_ = source_.backend.make_buffer({DType::f32, {steps, metrics}});
+  totals_.assign(graphs().metrics.size(), 0.0);
+  sizes_.clear();
+  taken_ = 0;
   samples_ = 0;
+  last_loss_.reset();
+  bad_step_.reset();
   batches.start(epoch, steps);
 }
 
-bool SideRun::step(const ScheduleTime& time, StateStore& store) {
+bool SideRun::step(StateStore& store) {
   const Batch batch = batches.next();
   const Step& now = batch.size == graphs().batch ? full_ : rest_;
   last_ = &now;
   const Graph& graph = now.side->step.graph;
   const std::vector<ScheduleSpec>& schedules = graphs().schedules;
-  std::vector<float> scalars(schedules.size());
+  const auto row = static_cast<int64_t>(sizes_.size());
   std::vector<Binding> inputs = batch.choices, results;
   for (const Leaf& leaf : graph.leaves()) {
     if (leaf.kind != LeafKind::input) continue;
@@ -116,23 +134,49 @@ bool SideRun::step(const ScheduleTime& time, StateStore& store) {
           std::find_if(schedules.begin(), schedules.end(),
                        [&](const ScheduleSpec& candidate) { return candidate.leaf == leaf.name; });
       EXPGRAPH_CHECK(schedule != schedules.end());
-      float& scalar = scalars[static_cast<size_t>(schedule - schedules.begin())];
-      scalar = static_cast<float>(schedule_value(*schedule->op, schedule->attributes, time));
-      inputs.push_back({leaf.name, {{DType::f32, {}}, &scalar}});
+      const int64_t at = row * std::ssize(schedules) + (schedule - schedules.begin());
+      inputs.push_back({leaf.name, schedules_.tensor.part(at, {})});
     }
   }
-  for (size_t k = 0; k < values_.size(); ++k) {
-    results.push_back({graphs().metrics[k].result, {{DType::f32, {}}, &values_[k]}});
+  const std::vector<MetricSpec>& metrics = graphs().metrics;
+  for (int64_t k = 0; k < std::ssize(metrics); ++k) {
+    results.push_back({metrics[static_cast<size_t>(k)].result,
+                       values_.tensor.part(row * std::ssize(metrics) + k, {})});
   }
   now.program->run(inputs, results, store);
 
-  last_size_ = batch.size;
+  sizes_.push_back(batch.size);
   samples_ += batch.size;
-  for (size_t k = 0; k < values_.size(); ++k) {
-    totals_[k] += total_of(graphs().metrics[k].kind, values_[k], batch.size);
+  if (!values_.tensor.on_device) take_metrics(values_.tensor.as<float>());
+  return !bad_step_;
+}
+
+/// Of the steps since the last time; `values` as values_.
+void SideRun::take_metrics(const float* values) {
+  const std::vector<MetricSpec>& metrics = graphs().metrics;
+  const auto loss = std::ranges::find(infos_, false, &MetricInfo::percent);
+  const size_t loss_at = loss == infos_.end() ? 0 : static_cast<size_t>(loss - infos_.begin());
+  for (; taken_ < sizes_.size(); ++taken_) {
+    const int64_t size = sizes_[taken_];
+    for (size_t k = 0; k < metrics.size(); ++k) {
+      const float value = values[taken_ * metrics.size() + k];
+      const double total = total_of(metrics[k].kind, value, size);
+      totals_[k] += total;
+      if (k == loss_at) last_loss_ = total / static_cast<double>(size);
+      if (!std::isfinite(value) && !bad_step_) bad_step_ = static_cast<int64_t>(taken_);
+    }
   }
-  return std::all_of(values_.begin(), values_.end(),
-                     [](float value) { return std::isfinite(value); });
+}
+
+std::optional<int64_t> SideRun::finish() {
+  for (const Step* step : {&full_, &rest_})
+    if (step->program != nullptr) step->program->wait();
+  if (values_.tensor.on_device) {
+    std::vector<float> values(static_cast<size_t>(values_.tensor.type.elements()));
+    source_.backend.copy(values_.tensor, {values_.tensor.type, values.data()});
+    take_metrics(values.data());
+  }
+  return bad_step_;
 }
 
 std::vector<double> SideRun::metrics() const {
@@ -150,13 +194,7 @@ SideMemory SideRun::memory() const {
           .samples = batches.sample_bytes()};
 }
 
-double SideRun::last_loss() const {
-  const auto loss = std::find_if(infos_.begin(), infos_.end(),
-                                 [](const MetricInfo& metric) { return !metric.percent; });
-  const auto k = loss == infos_.end() ? 0 : static_cast<size_t>(loss - infos_.begin());
-  return total_of(graphs().metrics[k].kind, values_[k], last_size_) /
-         static_cast<double>(last_size_);
-}
+std::optional<double> SideRun::last_loss() const { return last_loss_; }
 
 double SideRun::learning_rate(const ScheduleTime& time) const {
   if (!graphs().training) return 0;

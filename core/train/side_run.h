@@ -43,16 +43,20 @@ class SideRun {
   /// samples are worked out here.
   void create_states(StateStore& store) const;
 
-  /// Starts an epoch (counts from 0): its batches, its metrics.
-  void begin(int64_t epoch, int64_t steps);
-  /// The next step, which is that of `time` to schedules. False when a metric is NaN or Inf.
-  bool step(const ScheduleTime& time, StateStore& store);
+  /// Starts an epoch (counts from 0): its batches, its metrics. To schedules its steps are those
+  /// of `first` and after.
+  void begin(int64_t epoch, const ScheduleTime& first, int64_t steps);
+  /// The next step. False when it is known that a metric is NaN or Inf; a device may tell later.
+  bool step(StateStore& store);
+  /// Waits for the steps since begin; the first of them of which a metric is NaN or Inf.
+  std::optional<int64_t> finish();
 
-  /// Per sample, of the steps since begin, in the order of metric_infos.
+  /// Per sample, of the steps since begin that were waited for, in the order of metric_infos.
   std::vector<double> metrics() const;
   int64_t samples() const { return samples_; }  ///< since begin
   SideMemory memory() const;                    ///< after batches.prepare
-  double last_loss() const;                     ///< of the last step, per sample
+  /// Of the last step that was waited for, per sample; none before the first.
+  std::optional<double> last_loss() const;
   /// Of the first optimiser; 0 when the side has none.
   double learning_rate(const ScheduleTime& time) const;
 
@@ -73,14 +77,20 @@ class SideRun {
   Step compile(const SidePrograms& side) const;
   std::vector<MetricInfo> describe_metrics() const;
   void start_values(const Leaf& leaf, const TensorView& values) const;
+  void write_schedules(const ScheduleTime& first, int64_t steps);
+  void take_metrics(const float* values);
 
   Source source_;
   std::vector<MetricInfo> infos_;
+  Buffer schedules_;  ///< [steps, schedules]; before the programs, which may still use it
+  Buffer values_;     ///< [steps, metrics]
   Step full_, rest_;
   const Step* last_ = nullptr;
-  std::vector<float> values_;   ///< of the last step, one a metric
+  std::vector<int64_t> sizes_;  ///< of the steps since begin
+  size_t taken_ = 0;            ///< steps whose metrics are in totals_
   std::vector<double> totals_;  ///< summed over samples
-  int64_t last_size_ = 0;
+  std::optional<double> last_loss_;
+  std::optional<int64_t> bad_step_;
   int64_t samples_ = 0;
 };
 

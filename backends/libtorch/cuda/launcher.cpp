@@ -20,11 +20,11 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   ~Event() { cudaEventDestroy(event_); }
-  /// What is launched on `second` from now on waits for all that was launched on `first`.
-  void order(cudaStream_t first, cudaStream_t second) {
-    C10_CUDA_CHECK(cudaEventRecord(event_, first));
-    C10_CUDA_CHECK(cudaStreamWaitEvent(second, event_, 0));
-  }
+  /// Comes after all that was launched on `stream`.
+  void record(cudaStream_t stream) { C10_CUDA_CHECK(cudaEventRecord(event_, stream)); }
+  /// What is launched on `stream` from now on comes after it.
+  void hold(cudaStream_t stream) { C10_CUDA_CHECK(cudaStreamWaitEvent(stream, event_, 0)); }
+  void wait() { C10_CUDA_CHECK(cudaEventSynchronize(event_)); }
 
  private:
   cudaEvent_t event_ = nullptr;
@@ -34,13 +34,22 @@ class GraphLauncher final : public Launcher {
  public:
   GraphLauncher() : stream_(c10::cuda::getStreamFromPool()) {}
 
-  void on_own_stream(const std::function<void()>& work) override {
-    event_.order(c10::cuda::getCurrentCUDAStream(), stream_);
-    const c10::cuda::CUDAStreamGuard guard(stream_);  // the default stream cannot be captured
-    work();
+  /// So the host is one run ahead at most: it makes the next ready while the device does this one.
+  void start(std::function<void()> run) override {
+    called_.record(c10::cuda::getCurrentCUDAStream());
+    called_.hold(stream_);
+    {
+      const c10::cuda::CUDAStreamGuard guard(stream_);  // the default stream cannot be captured
+      run();
+    }
+    read_.wait();
   }
 
-  void run(const std::function<void()>& work, bool moved) override {
+  void inputs_read() override { read_.record(stream_); }
+
+  void wait() override { stream_.synchronize(); }
+
+  void replay(const std::function<void()>& work, bool moved) override {
     if (moved) {
       graph_.reset();
       runs_ = 0;
@@ -64,13 +73,13 @@ class GraphLauncher final : public Launcher {
   }
 
   c10::cuda::CUDAStream stream_;
-  Event event_;
+  Event called_, read_;
   std::unique_ptr<at::cuda::CUDAGraph> graph_;
   int runs_ = 0;  // since leaves last moved
 };
 
 }  // namespace
 
-std::unique_ptr<Launcher> make_graph_launcher() { return std::make_unique<GraphLauncher>(); }
+std::shared_ptr<Launcher> make_graph_launcher() { return std::make_shared<GraphLauncher>(); }
 
 }  // namespace expgraph::libtorch

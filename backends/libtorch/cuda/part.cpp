@@ -61,7 +61,7 @@ class Part final : public CudaPart {
     return make_own_kernel(context);
   }
 
-  std::unique_ptr<Launcher> make_launcher() const override { return make_graph_launcher(); }
+  std::shared_ptr<Launcher> make_launcher() const override { return make_graph_launcher(); }
 
   void synchronise() const override { c10::cuda::getCurrentCUDAStream().synchronize(); }
 };

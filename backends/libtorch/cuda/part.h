@@ -17,6 +17,6 @@ std::optional<Kernel> make_own_kernel(const MakerContext& context);
 /// That for fusions of normalisation, pooling and activation.
 std::optional<Kernel> make_norm_fusion(const MakerContext& context);
 
-std::unique_ptr<Launcher> make_graph_launcher();
+std::shared_ptr<Launcher> make_graph_launcher();
 
 }  // namespace expgraph::libtorch

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -176,6 +177,12 @@ std::string run_block() {
   }
 }
 
+/// Programs launch from threads of their own.
+std::mutex& one_launch() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 bool is_launchable(const cudaLaunchConfig_t& config) {
   const dim3 &grid = config.gridDim, &threads = config.blockDim;
   const bool filled =
@@ -189,6 +196,7 @@ bool is_launchable(const cudaLaunchConfig_t& config) {
 
 cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& thread) {
   if (!is_launchable(config)) return cudaErrorInvalidConfiguration;
+  const std::lock_guard lock(one_launch());
   Block& b = block();
   ++b.report.launches;
   b.body = &thread;
@@ -238,6 +246,9 @@ void start(Order order) {
   b.report = {};
 }
 
-Report report() { return block().report; }
+Report report() {
+  const std::lock_guard lock(one_launch());
+  return block().report;
+}
 
 }  // namespace expgraph::emulation

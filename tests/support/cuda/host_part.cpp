@@ -2,7 +2,12 @@
 // on the CPU and kernels emulated.
 #include <fmt/format.h>
 
+#include <chrono>
+#include <condition_variable>
+#include <deque>
 #include <limits>
+#include <mutex>
+#include <thread>
 
 #include "backends/libtorch/cuda/part.h"
 #include "backends/libtorch/device.h"
@@ -12,10 +17,78 @@ namespace expgraph::libtorch {
 
 namespace {
 
+/// Runs on a thread of its own, late: who does not wait sees what was there before.
 class HostLauncher final : public Launcher {
  public:
-  void on_own_stream(const std::function<void()>& work) override { work(); }
-  void run(const std::function<void()>& work, bool) override { work(); }
+  HostLauncher() : thread_([this] { work(); }) {}
+  ~HostLauncher() override {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+  void start(std::function<void()> run) override {
+    std::unique_lock lock(mutex_);
+    runs_.push_back(std::move(run));
+    const int64_t own = ++started_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return read_ >= own || error_; });
+    rethrow();
+  }
+
+  void inputs_read() override {
+    {
+      const std::lock_guard lock(mutex_);
+      ++read_;
+    }
+    changed_.notify_all();
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+
+  void replay(const std::function<void()>& work, bool) override { work(); }
+
+  void wait() override {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return done_ == started_ || error_; });
+    rethrow();
+  }
+
+ private:
+  void rethrow() {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+  void work() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return stop_ || !runs_.empty(); });
+      if (runs_.empty()) return;
+      const std::function<void()> run = std::move(runs_.front());
+      runs_.pop_front();
+      lock.unlock();
+      std::exception_ptr error;
+      try {
+        run();
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      ++done_;
+      if (error) error_ = error;
+      changed_.notify_all();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> runs_;
+  int64_t started_ = 0, read_ = 0, done_ = 0;
+  std::exception_ptr error_;
+  bool stop_ = false;
+  std::thread thread_;
 };
 
 class HostPart final : public CudaPart {
@@ -32,8 +105,8 @@ class HostPart final : public CudaPart {
     kernels_ += kernel.has_value();
     return kernel;
   }
-  std::unique_ptr<Launcher> make_launcher() const override {
-    return std::make_unique<HostLauncher>();
+  std::shared_ptr<Launcher> make_launcher() const override {
+    return std::make_shared<HostLauncher>();
   }
   void synchronise() const override {}
 
