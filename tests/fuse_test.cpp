@@ -3,6 +3,7 @@
 
 #include "core/ir/op_schema.h"
 #include "core/passes/analysis.h"
+#include "core/passes/chains.h"
 #include "core/passes/passes.h"
 #include "tests/graph_case.h"
 
@@ -128,6 +129,66 @@ TEST_CASE("fuse: a link that somebody else reads, or that is a result, keeps its
                 with({{"pair", {"relu", "add"}}}));
 }
 
+TEST_CASE("fuse: a link that several members read stays inside where the pattern lets them") {
+  constexpr std::string_view chain = R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %b = scale(%a) {factor=2} @ b
+    %c = add(%a, %b) @ c
+    result y = %c)";
+  const std::vector<std::string> ops{"relu", "scale", "add"};
+  const Target sum = with({{.name = "sum", .ops = ops, .links = {Link::members, Link::next}}});
+  check_fused(chain, sum, R"(
+    %x = input x : f32[2]
+    %c = fusion(%x) {kind="sum"} @ c body sum {
+      %x = input x : f32[2]
+      %a = relu(%x) @ a
+      %b = scale(%a) {factor=2} @ b
+      %c = add(%a, %b) @ c
+      result y = %c
+    }
+    result y = %c)");
+  CHECK(find_chains(parse(chain), sum).at(0).inner.size() == 2);
+  check_unfused(chain, with({{.name = "sum", .ops = ops}}));
+  check_unfused(std::string(chain) + "\n    result a = %a", sum);
+  check_unfused(std::string(chain) + "\n    %d = relu(%a) @ d\n    result d = %d", sum);
+}
+
+TEST_CASE("fuse: a link that is kept or read outside is an output where the pattern lets it") {
+  const Target pair = with({{.name = "pair", .ops = {"relu", "scale"}, .links = {Link::anyone}}});
+  constexpr std::string_view chain = R"(
+    %x = input x : f32[2]
+    %s = state s : f32[2] constant(0)
+    %a = relu(%x) @ a
+    %b = scale(%a) {factor=2} @ b
+    %c = add(%a, %b) @ c
+    result y = %c
+    update s = %a)";
+  check_fused(chain, pair, R"(
+    %x = input x : f32[2]
+    %s = state s : f32[2] constant(0)
+    %a, %b = fusion(%x) {kind="pair"} @ b body pair {
+      %x = input x : f32[2]
+      %a = relu(%x) @ a
+      %b = scale(%a) {factor=2} @ b
+      result y = %a
+      result y_2 = %b
+    }
+    %c = add(%a, %b) @ c
+    result y = %c
+    update s = %a)");
+  CHECK(find_chains(parse(chain), pair).at(0).inner.empty());
+  // The chain would run after the first reader of its link.
+  check_unfused(R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %early = relu_backward(%a, %x) @ early
+    %late = scale(%early) {factor=2} @ late
+    %b = add(%a, %late) @ b
+    result y = %b)",
+                with({{.name = "around", .ops = {"relu", "add"}, .links = {Link::anyone}}}));
+}
+
 TEST_CASE("fuse: dead nodes stay apart, as a fusion must have a result") {
   check_unfused(R"(
     %x = input x : f32[2]
@@ -221,9 +282,10 @@ TEST_CASE("fuse: of two chains that would need each other only the first is one 
     result z2 = %z2)");
 }
 
-TEST_CASE("fuse: in place where the body is so by a chain of single readers") {
-  const auto pairs = [](std::string_view body) {
-    const Graph fused = fuse(parse(body), target("onednn"));
+TEST_CASE(
+    "fuse: in place where the body is so, each value over the one before by its last reader") {
+  const auto pairs = [](std::string_view body, const Target& goal = target("onednn")) {
+    const Graph fused = fuse(parse(body), goal);
     REQUIRE(fused.nodes().size() == 1);
     std::string text;
     for (const InPlace& pair : in_place_pairs(fused.nodes()[0])) {
@@ -251,6 +313,24 @@ TEST_CASE("fuse: in place where the body is so by a chain of single readers") {
     %a = relu_backward(%dy, %dy) @ a
     %dx, %ds, %db = batch_norm_backward(%a, %dy, %s, %s, %s) @ b
     result dx = %dx)") == "");
+  const Target sum = with(
+      {{.name = "sum", .ops = {"relu", "relu", "add"}, .links = {Link::anyone, Link::anyone}}});
+  constexpr std::string_view over_first = R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %b = relu(%a) @ b
+    %c = add(%a, %b) @ c
+    result y = %c)";
+  CHECK(pairs(over_first, sum) == "0->0 ");
+  // What is handed out is not written over; nor is what is read again later.
+  CHECK(pairs(std::string(over_first) + "\n    result a = %a", sum) == "0->0 ");
+  constexpr std::string_view over_second = R"(
+    %x = input x : f32[2]
+    %a = relu(%x) @ a
+    %b = relu(%a) @ b
+    %c = add(%b, %a) @ c
+    result y = %c)";
+  CHECK(pairs(over_second, sum) == "");
 }
 
 namespace {

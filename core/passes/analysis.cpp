@@ -31,27 +31,25 @@ std::vector<bool> kept_values(const Graph& graph) {
 
 namespace {
 
+/// The output of `node` that may be written over `value`, which it reads last; invalid: none.
+ValueId written_over(const Node& node, ValueId value) {
+  if (std::ranges::count(node.inputs, value) != 1) return {};
+  for (const InPlace& pair : in_place_pairs(node)) {
+    const auto output = static_cast<size_t>(pair.output);
+    if (node.inputs[static_cast<size_t>(pair.input)] == value && output < node.outputs.size())
+      return node.outputs[output];
+  }
+  return {};
+}
+
 std::vector<InPlace> body_in_place_pairs(const Graph& body) {
-  const std::vector<std::vector<NodeId>> readers = body.consumers();
   std::vector<InPlace> pairs;
   for (size_t k = 0; k < body.leaves().size(); ++k) {
-    // Each link must be read once only: a second reader in the body would find it overwritten.
-    ValueId value = body.leaves()[k].value;
-    for (;;) {
-      for (size_t r = 0; r < body.results().size(); ++r) {
-        if (body.results()[r].value != value || body.is_leaf(value)) continue;
-        pairs.push_back({static_cast<int>(k), static_cast<int>(r)});
-      }
-      const std::vector<NodeId>& reading = readers[static_cast<size_t>(value.index)];
-      if (reading.size() != 1) break;
-      const Node& node = body.node(reading[0]);
-      const std::vector<InPlace> links = in_place_pairs(node);
-      const auto link = std::ranges::find_if(links, [&](const InPlace& pair) {
-        return node.inputs[static_cast<size_t>(pair.input)] == value &&
-               static_cast<size_t>(pair.output) < node.outputs.size();
-      });
-      if (link == links.end()) break;
-      value = node.outputs[static_cast<size_t>(link->output)];
+    const std::vector<ValueId> path = in_place_path(body, k);
+    if (path.empty()) continue;
+    for (size_t r = 0; r < body.results().size(); ++r) {
+      if (body.results()[r].value != path.back()) continue;
+      pairs.push_back({static_cast<int>(k), static_cast<int>(r)});
     }
   }
   return pairs;
@@ -75,6 +73,23 @@ bool same_node(const Graph& a, const Node& x, const Graph& b, const Node& y) {
 }
 
 }  // namespace
+
+std::vector<ValueId> in_place_path(const Graph& body, size_t leaf) {
+  const std::vector<std::vector<NodeId>> readers = body.consumers();
+  const std::vector<bool> kept = kept_values(body);
+  const auto at = [](ValueId value) { return static_cast<size_t>(value.index); };
+  std::vector<ValueId> path{body.leaves()[leaf].value};
+  while (!kept[at(path.back())]) {
+    const std::vector<NodeId>& reading = readers[at(path.back())];
+    // One kernel of the whole body may read a leaf for its second reader when it likes.
+    if (reading.empty() || (path.size() == 1 && reading.size() > 1)) return {};
+    const ValueId next = written_over(body.node(reading.back()), path.back());
+    if (!next.valid()) return {};
+    path.push_back(next);
+  }
+  if (path.size() == 1) return {};
+  return path;
+}
 
 std::vector<InPlace> in_place_pairs(const Node& node) {
   return node.body ? body_in_place_pairs(*node.body) : node.op->in_place;

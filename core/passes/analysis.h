@@ -18,6 +18,10 @@ std::vector<bool> kept_values(const Graph& graph);
 /// operator's own; of a fusion, those that chains of such pairs in its body give.
 std::vector<InPlace> in_place_pairs(const Node& node);
 
+/// Values of a fusion's body that may lie in one place, each written over the one before by that
+/// one's last reader: from a leaf (by its index) to the first that is a result. Empty: none such.
+std::vector<ValueId> in_place_path(const Graph& body, size_t leaf);
+
 /// Whether two graphs have equal leaves, nodes, results and updates, however values are numbered.
 bool same_graph(const Graph& a, const Graph& b);
 

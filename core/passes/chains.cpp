@@ -23,6 +23,10 @@ class Matcher {
       if (chain.members.empty()) continue;
       chain.place = find_place(chain.members);
       if (!chain.place.valid()) continue;
+      for (size_t k = 0; k + 1 < chain.members.size(); ++k) {
+        const ValueId link = graph_.output(chain.members[k]);
+        if (stays_inside(link, chain.members)) chain.inner.push_back(link);
+      }
       for (const NodeId member : chain.members) {
         taken_[index(member)] = true;
         place_[index(member)] = chain.place.index;
@@ -42,18 +46,39 @@ class Matcher {
     return readers_[static_cast<size_t>(value.index)];
   }
 
+  bool is_kept(ValueId value) const { return kept_[static_cast<size_t>(value.index)]; }
+  static bool has(const std::vector<NodeId>& members, NodeId node) {
+    return std::ranges::find(members, node) != members.end();
+  }
+  bool stays_inside(ValueId value, const std::vector<NodeId>& members) const {
+    return !is_kept(value) &&
+           std::ranges::all_of(readers(value), [&](NodeId reader) { return has(members, reader); });
+  }
+
+  /// The first reader of that operator that is free; invalid where there is none.
+  NodeId reader(ValueId value, const std::string& op) const {
+    const auto found = std::ranges::find_if(readers(value), [&](NodeId node) {
+      return !taken_[index(node)] && graph_.node(node).op->name == op;
+    });
+    return found == readers(value).end() ? NodeId() : *found;
+  }
+
   /// The nodes of the pattern from `first` on; empty where it does not match.
   std::vector<NodeId> members(NodeId first, const FusionPattern& pattern) const {
-    std::vector<NodeId> found;
+    if (taken_[index(first)] || graph_.node(first).op->name != pattern.ops[0]) return {};
     if (pattern.only && graph_.type(graph_.output(first)).dtype != *pattern.only) return {};
-    NodeId node = first;
-    for (const std::string& name : pattern.ops) {
-      if (taken_[index(node)] || graph_.node(node).op->name != name) return {};
-      found.push_back(node);
-      if (found.size() == pattern.ops.size()) break;
-      const ValueId link = graph_.output(node);
-      if (readers(link).size() != 1 || kept_[static_cast<size_t>(link.index)]) return {};
-      node = readers(link)[0];
+    std::vector<NodeId> found{first};
+    while (found.size() < pattern.ops.size()) {
+      const ValueId link = graph_.output(found.back());
+      const bool alone = readers(link).size() == 1 && !is_kept(link);
+      if (pattern.link(found.size() - 1) == Link::next && !alone) return {};
+      const NodeId next = reader(link, pattern.ops[found.size()]);
+      if (!next.valid()) return {};
+      found.push_back(next);
+    }
+    for (size_t k = 0; k + 1 < found.size(); ++k) {
+      const bool inside = stays_inside(graph_.output(found[k]), found);
+      if (pattern.link(k) == Link::members && !inside) return {};
     }
     return found;
   }
@@ -61,9 +86,6 @@ class Matcher {
   /// The latest member's place after all producers and before all readers outside the chain. Each
   /// node, chains found before included, runs at place_ and stays in order.
   NodeId find_place(const std::vector<NodeId>& members) const {
-    const auto inside = [&](NodeId node) {
-      return std::ranges::find(members, node) != members.end();
-    };
     int32_t after = -1;
     auto before = static_cast<int32_t>(place_.size());
     bool is_read = false;
@@ -71,14 +93,14 @@ class Matcher {
       for (const ValueId input : graph_.node(member).inputs) {
         if (!input.valid() || graph_.is_leaf(input)) continue;
         const NodeId producer = graph_.value(input).producer;
-        if (!inside(producer)) after = std::max(after, place_[index(producer)]);
+        if (!has(members, producer)) after = std::max(after, place_[index(producer)]);
       }
       for (const ValueId output : graph_.node(member).outputs) {
-        is_read |= kept_[static_cast<size_t>(output.index)];
-        for (const NodeId reader : readers(output)) {
-          if (inside(reader)) continue;
+        is_read |= is_kept(output);
+        for (const NodeId node : readers(output)) {
+          if (has(members, node)) continue;
           is_read = true;
-          before = std::min(before, place_[index(reader)]);
+          before = std::min(before, place_[index(node)]);
         }
       }
     }

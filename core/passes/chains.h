@@ -9,11 +9,11 @@
 
 namespace expgraph {
 
-/// Nodes that a target runs as one; each but the last feeds the next and nobody else by its first
-/// output.
+/// Nodes that a target runs as one; each but the last feeds the next by its first output.
 struct Chain {
   const FusionPattern* pattern = nullptr;
   std::vector<NodeId> members;
+  std::vector<ValueId> inner;  ///< first outputs that nobody outside reads: they lie nowhere
   NodeId place;  ///< the member at whose place all can run: every input made, no output read yet
 };
 

@@ -85,9 +85,7 @@ Profile::Profile(const Graph& graph, const Target& target, Estimate estimate)
   std::iota(times_.begin(), times_.end(), 0);
   const std::vector<Chain> chains = find_chains(graph, target);
   for (const Chain& chain : chains) {
-    for (size_t k = 0; k + 1 < chain.members.size(); ++k) {
-      elsewhere_[at(graph.output(chain.members[k]))] = true;
-    }
+    for (const ValueId value : chain.inner) elsewhere_[at(value)] = true;
   }
   for (const StateUpdate& update : graph.updates()) {
     elsewhere_[at(update.value)] = in_state_[at(update.value)] = true;

@@ -10,12 +10,22 @@
 
 namespace expgraph {
 
+/// Who reads what an operator of a chain feeds to the next one.
+enum class Link {
+  next,     ///< that one alone: the value lies nowhere
+  members,  ///< operators of the chain alone
+  anyone,   ///< others too, or it is kept: it is an output of the fusion as well
+};
+
 /// A chain of operators that the backend runs as one node. ops[0] feeds ops[1] and so on, each by
-/// its first output into any value input of the next; inner values are read by nobody else.
+/// its first output into any value input of the next.
 struct FusionPattern {
   std::string name;  ///< kind of the fusion node: "batch_norm_relu"
   std::vector<std::string> ops;
   std::optional<DType> only = {};  ///< what ops[0] makes; none: any type
+  std::vector<Link> links = {};    ///< of each operator but the last; none: all Link::next
+
+  Link link(size_t k) const { return links.empty() ? Link::next : links[k]; }
 };
 
 struct Target {
