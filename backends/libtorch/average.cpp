@@ -13,15 +13,17 @@ Kernel make_average_update(const MakerContext& context) {
   };
 }
 
-Kernel make_choose(const MakerContext&) {
-  return [](std::span<const at::Tensor> in) -> Tensors {
-    return {at::where(in[2].ne(0), in[1], in[0])};
+Kernel make_choose(const MakerContext& context) {
+  return [over = context.over(0, 0)](std::span<const at::Tensor> in) -> Tensors {
+    at::Tensor x = in[0];
+    const at::Tensor other = in[2].ne(0);
+    return {over ? at::where_out(x, other, in[1], x) : at::where(other, in[1], x)};
   };
 }
 
 constexpr Maker kMakers[] = {
     {"average_update", make_average_update, true},
-    {"choose", make_choose},
+    {"choose", make_choose, true},
 };
 
 }  // namespace

@@ -95,6 +95,13 @@ void TorchExecutable::make_flat(Step& step) {
         at::zeros({layout.elements()}, at::dtype(scalar_type(types[0].dtype)).device(device_.at));
     input.views = layout.views(input.tensor);
   }
+  for (size_t k = 0; k < first.outputs.size(); ++k) {
+    const ValueId state = state_of(plan_, first.outputs[k]);
+    if (std::ranges::find(first.inputs, state) != first.inputs.end()) continue;
+    FlatOutput& output = step.flat_made.emplace_back(FlatOutput{.output = k});
+    for (const NodeId node : step.nodes)
+      output.states.push_back(graph_.leaf(state_of(plan_, graph_.node(node).outputs[k])).name);
+  }
 }
 
 void TorchExecutable::plan_releases(const Uses& uses) {
@@ -114,9 +121,11 @@ void TorchExecutable::plan_releases(const Uses& uses) {
 }
 
 void TorchExecutable::bind(std::span<const Binding> inputs, TorchStore& store) {
-  for (Step& step : steps_)
+  for (Step& step : steps_) {
     for (FlatInput& input : step.flat)
       if (!input.states.empty()) input.tensor = store.flat(input.states);
+    for (FlatOutput& output : step.flat_made) output.tensor = store.flat(output.states);
+  }
   for (const Leaf& leaf : graph_.leaves()) {
     if (leaf.kind == LeafKind::state) {
       EXPGRAPH_CHECK(store.type(leaf.name) == graph_.type(leaf.value));
@@ -268,7 +277,8 @@ void TorchExecutable::run_flat(Step& step) {
     for (size_t n = 0; n < input.values.size(); ++n) input.views[n].copy_(slot(input.values[n]));
     step.arguments[k] = input.shared.valid() ? slot(input.shared) : input.tensor;
   }
-  step.kernel(step.arguments);
+  const Tensors made = step.kernel(step.arguments);
+  for (const FlatOutput& output : step.flat_made) output.tensor.copy_(made[output.output]);
   for (const NodeId node : step.nodes)
     for (const ValueId output : graph_.node(node).outputs)
       slot(output) = slot(state_of(plan_, output));

@@ -34,10 +34,17 @@ class TorchExecutable final : public Executable {
     std::vector<at::Tensor> views;
     at::Tensor tensor;
   };
+  /// States that the outputs of a group of updates are written into, one a node.
+  struct FlatOutput {
+    size_t output;  ///< which of the kernel's
+    std::vector<std::string> states;
+    at::Tensor tensor;
+  };
   struct Step {
     Group nodes;
     Kernel kernel;
     std::vector<FlatInput> flat;        ///< of a group of many nodes, per input
+    std::vector<FlatOutput> flat_made;  ///< of such a group, what is not written over its inputs
     std::vector<ValueId> read_last;     ///< values that no later step reads
     std::vector<at::Tensor> arguments;  ///< of the run under way
   };

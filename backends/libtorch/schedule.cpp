@@ -1,47 +1,14 @@
-// schedule: Graph and MemoryPlan -> the order in which its nodes run, updates of many parameters as
-// one.
+// schedule: Graph and MemoryPlan -> the order in which its nodes run.
 #include "backends/libtorch/schedule.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <map>
 #include <set>
-
-#include "backends/libtorch/kernels.h"
 
 namespace expgraph::libtorch {
 
 namespace {
 
 size_t at(ValueId value) { return static_cast<size_t>(value.index); }
-
-/// What two nodes have in common that may run as one; "" for a node that runs alone.
-std::string key_of(const Graph& graph, const MemoryPlan& plan, const Node& node) {
-  const Maker* maker = find_maker(node.op->name);
-  if (maker == nullptr || !maker->elementwise_update) return "";
-  const TensorType& parameter = graph.type(node.outputs[0]);
-  std::string key(node.op->name);
-  for (const auto& [name, value] : node.attributes)
-    key += fmt::format(" {}={}", name, to_text(value));
-  for (const ValueId input : node.inputs) {
-    if (!input.valid()) {
-      key += " -";
-    } else if (graph.type(input).shape == parameter.shape) {
-      const bool state = state_of(plan, input).valid();
-      key += fmt::format(" {}:{}", state ? "state" : "value", to_string(graph.type(input).dtype));
-    } else if (graph.type(input).rank() == 0) {
-      key += fmt::format(" #{}", input.index);
-    } else {
-      return "";
-    }
-  }
-  for (const ValueId output : node.outputs) {
-    const ValueId state = state_of(plan, output);
-    if (!state.valid() || std::ranges::find(node.inputs, state) == node.inputs.end()) return "";
-  }
-  return key;
-}
 
 /// The groups in an order that obeys what they read and write; empty when there is none.
 std::vector<Group> sorted(const Graph& graph, const MemoryPlan& plan, std::vector<Group> groups) {
@@ -65,7 +32,7 @@ std::vector<Group> sorted(const Graph& graph, const MemoryPlan& plan, std::vecto
   }
   // A group waits for the last of its nodes; all else stays in the order of the graph.
   std::set<std::pair<int32_t, size_t>> ready;
-  const auto make_ready = [&](size_t g) { ready.emplace(groups[g].back().index, g); };
+  const auto make_ready = [&](size_t g) { ready.emplace(std::ranges::max(groups[g]).index, g); };
   for (size_t g = 0; g < groups.size(); ++g)
     if (before[g].empty()) make_ready(g);
   std::vector<Group> order;
@@ -83,27 +50,10 @@ std::vector<Group> sorted(const Graph& graph, const MemoryPlan& plan, std::vecto
 
 }  // namespace
 
-ValueId state_of(const MemoryPlan& plan, ValueId value) {
-  const Placement& place = plan.placements[at(value)];
-  return place.kind == Placement::Kind::state ? place.leaf : ValueId{};
-}
-
 std::vector<Group> schedule(const Graph& graph, const MemoryPlan& plan) {
-  std::vector<Group> groups, single;
-  std::map<std::string, size_t> alike;
-  for (size_t n = 0; n < graph.nodes().size(); ++n) {
-    const NodeId id{static_cast<int32_t>(n)};
-    single.push_back({id});
-    const std::string key = key_of(graph, plan, graph.node(id));
-    const auto found = key.empty() ? alike.end() : alike.find(key);
-    if (found != alike.end()) {
-      groups[found->second].push_back(id);
-      continue;
-    }
-    if (!key.empty()) alike[key] = groups.size();
-    groups.push_back({id});
-  }
-  std::vector<Group> order = sorted(graph, plan, std::move(groups));
+  std::vector<Group> single;
+  for (size_t n = 0; n < graph.nodes().size(); ++n) single.push_back({{static_cast<int32_t>(n)}});
+  std::vector<Group> order = sorted(graph, plan, group_updates(graph, plan));
   return order.empty() ? single : order;
 }
 
