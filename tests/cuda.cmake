@@ -33,7 +33,8 @@ if(TARGET expgraph_libtorch_objects)
   set(emulated ${CMAKE_BINARY_DIR}/emulated)
   set(libtorch ${CMAKE_SOURCE_DIR}/backends/libtorch)
   add_library(expgraph_libtorch_emulated MODULE support/cuda/host_part.cpp
-    ${libtorch}/cuda/lowering.cpp ${libtorch}/cuda/norm_fusion.cpp)
+    ${libtorch}/cuda/lowering.cpp ${libtorch}/cuda/norm_fusion.cpp
+    ${libtorch}/cuda/update_lowering.cpp)
   set_target_properties(expgraph_libtorch_emulated PROPERTIES PREFIX "" OUTPUT_NAME expgraph_libtorch
     LIBRARY_OUTPUT_DIRECTORY ${emulated} CXX_VISIBILITY_PRESET hidden)
   target_link_libraries(expgraph_libtorch_emulated PRIVATE expgraph_libtorch_objects

@@ -10,6 +10,7 @@
 
 #include "core/passes/passes.h"
 #include "core/verify_backends.h"
+#include "tests/graph_case.h"
 #include "tests/support/cuda_module.h"
 #include "tests/support/guarded_run.h"
 #include "tests/support/narrow_pipeline.h"
@@ -22,13 +23,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Own kernels that were made so far, by what the emulation says of itself; no fault is seen yet.
-int own_kernels() {
-  const std::string text = load_backend("libtorch").describe();
-  const size_t at = text.find("kernels ");
+/// What the emulation has counted so far: "kernels" that were made, or those of one kind of node,
+/// or "launches"; no fault is seen yet.
+int counted(const std::string& what) {
+  const std::string text = ", " + load_backend("libtorch").describe();
   REQUIRE_MESSAGE(text.ends_with("fault ''"), text);
-  return std::atoi(text.c_str() + at + std::string_view("kernels ").size());
+  const size_t at = text.find(", " + what + " ");
+  return at == std::string::npos ? 0 : std::atoi(text.c_str() + at + what.size() + 3);
 }
+int own_kernels() { return counted("kernels"); }
 
 /// As the compiler makes a step ready for libtorch.
 Graph fused(const Graph& graph) {
@@ -121,6 +124,82 @@ TEST_CASE("every pipeline of the tree trains as on reference, in fp32 and in 16 
     }
   }
   CHECK(seen >= 9);
+}
+
+namespace {
+/// Updates of three parameters, two of them with one learning rate, each with its average.
+Graph averaged_updates(bool choice) {
+  std::string text = R"(
+    %decay = input decay : f32[]
+    %when = input average/when : f32[]
+    %last = input average/last : f32[])";
+  const char* types[] = {"f32[5,3,3,2]", "f32[17]", "f32[7,4]"};
+  for (int k = 0; k < 3; ++k)
+    text += fmt::format(R"(
+    %p{0} = state p{0} : {1} uniform(-1, 1) trainable
+    %m{0} = state p{0}/momentum : {1} uniform(-1, 1)
+    %a{0} = state p{0}/average : {1} uniform(-1, 1)
+    %g{0} = input g{0} : {1}
+    %lr{0} = input lr{0} : f32[])",
+                        k, types[k]);
+  std::string updates;
+  for (int k = 0; k < 3; ++k) {
+    text += fmt::format(R"(
+    %n{0}, %v{0} = sgd_update(%p{0}, %g{0}, %lr{1}, %m{0}) {{
+        momentum=0.9, nesterov=true, weight_decay=0.05}} @ update/p{0}
+    %b{0} = average_update(%a{0}, %n{0}, %decay, %when) @ average/p{0})",
+                        k, k / 2);
+    if (choice) text += fmt::format("\n    %c{0} = choose(%n{0}, %b{0}, %last) @ choice/p{0}", k);
+    updates += fmt::format(R"(
+    update p{0} = %{1}{0}
+    update p{0}/momentum = %v{0}
+    update p{0}/average = %b{0})",
+                           k, choice ? 'c' : 'n');
+  }
+  return parse(text + updates);
+}
+}  // namespace
+
+TEST_CASE("updates with averages are one launch of an own kernel for each learning rate") {
+  if (no_cuda_module()) return;
+  for (const bool choice : {false, true}) {
+    const Graph plain = averaged_updates(choice), step = fused(plain);
+    constexpr int kSteps = 4;
+    RandomTraining want(load_backend("reference")), got(load_backend("libtorch"));
+    want.run(plain, plan_memory(plain, target("reference")), kSteps, "");
+    const char* kind = choice ? "sgd_update_lookahead" : "sgd_update_average";
+    const int kernels = kEmulated ? counted(kind) : 0;
+    const int launches = kEmulated ? counted("launches") : 0;
+    got.run(step, plan_memory(step, target("libtorch")), kSteps, "");
+    const std::string how = first_difference(want.outcome(), got.outcome(), 1e-6);
+    CHECK_MESSAGE(how == "", "choice ", choice, ": ", how);
+    if (!kEmulated) continue;
+    CHECK(counted(kind) == kernels + 2);
+    CHECK(counted("launches") == launches + 2 * kSteps);
+  }
+}
+
+TEST_CASE("a net with averages trains as on reference, fused by own kernels and not") {
+  if (no_cuda_module()) return;
+  struct Way {
+    std::string average, kind;
+  };
+  for (const auto& [average, kind] :
+       {Way{"average: {op: ema, decay: 0.75, every: 3}", "sgd_update_average"},
+        Way{"slow: {op: lookahead, decay: lr, every: 3}", "sgd_update_lookahead"}}) {
+    for (const bool fuse : {true, false}) {
+      const FlatSpec spec =
+          tiny_spec("batch: 4, drop_last: true",
+                    {average, "biases: {op: parameter_group, parameters: \"**/bias\", lr: 64}"});
+      const CompiledPipeline compiled =
+          compile_pipeline(spec, {.backend = "libtorch", .fuse = fuse});
+      const Outcome want = train(compiled, "reference", 6);
+      const int before = kEmulated ? counted(kind) : 0;
+      const std::string how = first_difference(want, train(compiled, "libtorch", 6), 1e-3);
+      CHECK_MESSAGE(how == "", kind, fuse ? " fused: " : ": ", how);
+      if (kEmulated) CHECK(counted(kind) - before == (fuse ? 2 : 0));
+    }
+  }
 }
 
 TEST_CASE("a constant input is copied to the device once, any other in every run") {

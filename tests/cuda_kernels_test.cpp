@@ -125,15 +125,23 @@ void check_correct(const cuda::LossSizes& sizes, int64_t k, Comparison& compare)
   compare(c.name, elements<float>(want.at("count")), count.read(), 0);
 }
 
+/// What an update makes beside parameters: nothing, their average, or that and the choice of it.
+struct Beside {
+  bool average = false, choice = false;
+  double when = 0, last = 0;
+  int64_t skew = 0;  ///< of the average
+};
+
 /// One parameter of an update, on the device and as a case of the reference.
 struct Updated {
   OpCase c;
   Graph graph;
   Tensors inputs;
   DeviceArray<float> parameter, gradient, momentum, lr, new_parameter, new_momentum;
+  DeviceArray<float> average, decay, when, last;
 
-  Updated(int64_t count, Attributes attributes, int64_t skew)
-      : c(make(count, std::move(attributes))),
+  Updated(int64_t count, Attributes attributes, int64_t skew, const Beside& beside = {})
+      : c(make(count, std::move(attributes), beside)),
         graph(forward_graph(c)),
         inputs(make_inputs(c, graph)),
         parameter(of("parameter"), skew),
@@ -141,35 +149,70 @@ struct Updated {
         momentum(of("momentum"), skew),
         lr(of("lr")),
         new_parameter(count, skew),
-        new_momentum(count, skew) {}
+        new_momentum(count, skew),
+        average(of("average"), beside.skew),
+        decay(of("decay")),
+        when(of("when")),
+        last(of("last")) {}
 
-  static OpCase make(int64_t count, Attributes attributes) {
-    const TensorType type{DType::f32, {count}};
+  static OpCase make(int64_t count, Attributes attributes, const Beside& beside) {
+    const TensorType type{DType::f32, {count}}, scalar{DType::f32, {}};
     OpCase c;
     c.name = fmt::format("update of {}", count);
     c.ops = {&op("sgd_update")};
     c.attributes = {complete_attributes(*c.ops[0], std::move(attributes))};
-    c.inputs = {type, type, TensorType{DType::f32, {}}, std::nullopt};
+    c.inputs = {type, type, scalar, std::nullopt};
     if (c.attributes[0].real("momentum") != 0) c.inputs[3] = type;
+    const auto add = [&](const char* name, std::vector<std::string> wires,
+                         std::initializer_list<TensorType> further) {
+      c.ops.push_back(&op(name));
+      c.attributes.push_back(complete_attributes(*c.ops.back(), {}));
+      c.wires.push_back(std::move(wires));
+      c.inputs.insert(c.inputs.end(), further.begin(), further.end());
+      c.kept = {c.ops.size() - 2};
+    };
+    if (beside.average)
+      add("average_update", {"average", "0", "decay", "when"}, {type, scalar, scalar});
+    if (beside.choice) add("choose", {"0", "1", "last"}, {scalar});
+    c.values = {{"when", {beside.when}}, {"last", {beside.last}}};
+    c.ranges["decay"] = {0, 1};
     return c;
   }
   std::vector<float> of(const char* name) const {
     const auto found = inputs.find(name);
     return found == inputs.end() ? std::vector<float>() : elements<float>(found->second);
   }
+  bool has_momentum() const { return c.inputs[3].has_value(); }
+  bool has_average() const { return c.ops.size() > 1; }
+  bool has_choice() const { return c.ops.size() > 2; }
+
   cuda::Update update() {
     const Attributes& a = c.attributes[0];
-    const bool has_momentum = c.inputs[3].has_value();
     return {.parameter = parameter.data(),
             .gradient = gradient.data(),
-            .momentum = has_momentum ? momentum.data() : nullptr,
+            .momentum = has_momentum() ? momentum.data() : nullptr,
             .lr = lr.data(),
             .new_parameter = new_parameter.data(),
-            .new_momentum = has_momentum ? new_momentum.data() : nullptr,
+            .new_momentum = has_momentum() ? new_momentum.data() : nullptr,
             .count = c.inputs[0]->elements(),
             .momentum_factor = static_cast<float>(a.real("momentum")),
             .weight_decay = static_cast<float>(a.real("weight_decay")),
-            .nesterov = a.flag("nesterov")};
+            .nesterov = a.flag("nesterov"),
+            .average = has_average() ? average.data() : nullptr,
+            .decay = decay.data(),
+            .when = when.data(),
+            .last = has_choice() ? last.data() : nullptr};
+  }
+  /// All new values, after update(), as reference makes them.
+  void compare_with_reference(Comparison& compare) {
+    const Tensors want = reference(graph, inputs);
+    const auto check = [&](const std::string& name, DeviceArray<float>& got) {
+      compare(c.name + ": " + name, elements<float>(want.at(name)), got.read(), 1e-6);
+    };
+    const std::string first = has_average() ? "0." : "";
+    check(has_choice() ? "y" : first + "new_parameter", new_parameter);
+    if (has_momentum()) check(first + "new_momentum", new_momentum);
+    if (has_average()) check(has_choice() ? "1.new_average" : "new_average", average);
   }
 };
 
@@ -183,15 +226,69 @@ void check_update(Comparison& compare) {
     Updated one(counts[k / 2], std::move(attributes), k % 2 == 0 ? 0 : 1);
     cuda::Update update = one.update();
     cuda::sgd_update(update, nullptr);
-    Tensors want = reference(one.graph, one.inputs);
-    const std::vector<float> parameter = elements<float>(want.at("new_parameter"));
-    compare(one.c.name, parameter, one.new_parameter.read(), 1e-6);
-    if (!one.c.inputs[3]) continue;
-    compare(one.c.name, elements<float>(want.at("new_momentum")), one.new_momentum.read(), 1e-6);
+    one.compare_with_reference(compare);
+    if (!one.has_momentum()) continue;
     update.new_parameter = one.parameter.data();
     update.new_momentum = one.momentum.data();
     cuda::sgd_update(update, nullptr);
     compare(one.c.name + " in place", one.new_parameter.read(), one.parameter.read(), 0);
+  }
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+/// An update with an average, in one launch, beside the update alone.
+void check_averaged_update(int64_t count, const Attributes& attributes, const Beside& beside,
+                           Comparison& compare) {
+  Updated one(count, attributes, 0, beside), in_place(count, attributes, 0, beside);
+  one.c.name += fmt::format(", when {}, last {}{}", beside.when, beside.last,
+                            beside.choice ? " with choice" : "");
+  cuda::sgd_update(one.update(), nullptr);
+  one.compare_with_reference(compare);
+  const auto expect = [&](bool equal, const char* what) {
+    if (!equal) compare.faults.push_back(one.c.name + ": " + what);
+  };
+  const bool left = same_bits(one.average.read(), one.of("average"));
+  expect(left == (beside.when == 0), "the average moves when it is to stay, or the other way");
+
+  cuda::Update update = in_place.update();
+  update.new_parameter = in_place.parameter.data();
+  if (in_place.has_momentum()) update.new_momentum = in_place.momentum.data();
+  cuda::sgd_update(update, nullptr);
+  expect(same_bits(in_place.parameter.read(), one.new_parameter.read()), "other bits in place");
+  if (one.has_momentum())
+    expect(same_bits(in_place.momentum.read(), one.new_momentum.read()), "other momentum in place");
+
+  const bool chosen = beside.choice && beside.last != 0;
+  update = one.update();
+  update.average = nullptr;
+  update.last = nullptr;
+  const std::vector<float> parameter = one.new_parameter.read();
+  const std::vector<float> average = one.average.read();
+  cuda::sgd_update(update, nullptr);
+  expect(same_bits(parameter, chosen ? average : one.new_parameter.read()),
+         "other bits than of the update alone, or of the average that was chosen");
+}
+
+void check_averages(Comparison& compare) {
+  const int64_t counts[] = {1, 3, 67, 1024, 4097};
+  for (size_t k = 0; k < std::size(counts); ++k) {
+    for (const bool choice : {false, true}) {
+      for (int way = 0; way < (choice ? 4 : 2); ++way) {
+        Attributes attributes;
+        attributes.set("momentum", (k + way) % 3 == 0 ? 0.0 : 0.9);
+        attributes.set("nesterov", (k + way) % 3 == 1);
+        attributes.set("weight_decay", 0.05);
+        const Beside beside{.average = true,
+                            .choice = choice,
+                            .when = double(way % 2),
+                            .last = double(way / 2),
+                            .skew = k % 2 == 0 ? 0 : 1};
+        check_averaged_update(counts[k], attributes, beside, compare);
+      }
+    }
   }
 }
 
@@ -262,4 +359,24 @@ TEST_CASE("flat parameters of any size are updated as reference updates them") {
     check_update(compare);
     return compare.faults;
   });
+}
+
+TEST_CASE("averages are moved and chosen in the update, as reference does it after it") {
+  if (no_device()) return;
+  check_in_all_orders([](std::vector<float>& bits) {
+    Comparison compare{{}, bits};
+    check_averages(compare);
+    return compare.faults;
+  });
+}
+
+TEST_CASE("an average that is to stay keeps its bits beside a parameter that is no number") {
+  if (no_device()) return;
+  Updated one(5, {}, 0, {.average = true, .choice = true});
+  DeviceArray<float> gradient(std::vector<float>(5, kNaN));
+  cuda::Update update = one.update();
+  update.gradient = gradient.data();
+  cuda::sgd_update(update, nullptr);
+  CHECK(std::isnan(one.new_parameter.read()[4]));
+  CHECK(same_bits(one.average.read(), one.of("average")));
 }

@@ -5,6 +5,7 @@
 #include "core/passes/analysis.h"
 #include "core/passes/chains.h"
 #include "core/passes/passes.h"
+#include "core/passes/plan_memory.h"
 #include "tests/graph_case.h"
 
 using namespace expgraph;
@@ -187,6 +188,58 @@ TEST_CASE("fuse: a link that is kept or read outside is an output where the patt
     %b = add(%a, %late) @ b
     result y = %b)",
                 with({{.name = "around", .ops = {"relu", "add"}, .links = {Link::anyone}}}));
+}
+
+namespace {
+/// The update of a parameter with its average and, where `choice` is a line, what the parameter
+/// then takes.
+std::string averaged_update(std::string_view choice, std::string_view value) {
+  return fmt::format(R"(
+    %p = state p : f32[2] constant(0) trainable
+    %m = state p/momentum : f32[2] constant(0)
+    %average = state p/average : f32[2] constant(0)
+    %g = input g : f32[2]
+    %lr = input lr : f32[]
+    %decay = input decay : f32[]
+    %when = input when : f32[]
+    %last = input last : f32[]
+    %p1, %m1 = sgd_update(%p, %g, %lr, %m) {{momentum=0.9}} @ update
+    %average1 = average_update(%average, %p1, %decay, %when) @ average
+    {}
+    update p = {}
+    update p/momentum = %m1
+    update p/average = %average1)",
+                     choice, value);
+}
+}  // namespace
+
+TEST_CASE("fuse: an update with its average is one node that writes all into their states") {
+  const auto summary = [](const std::string& text) {
+    const Graph fused = fuse(parse(text), target("libtorch"));
+    verify(fused);
+    const MemoryPlan plan = plan_memory(fused, target("libtorch"));
+    verify_plan(fused, plan);
+    std::string out;
+    for (const Node& node : fused.nodes()) {
+      out += display_name(node);
+      for (const InPlace& pair : in_place_pairs(node))
+        out += fmt::format(" {}->{}", pair.input, pair.output);
+      out += "; ";
+    }
+    return out + fmt::format("{} copies, {} bytes", plan.copies.size(), plan.arena_bytes);
+  };
+  const std::string ema = averaged_update("", "%p1");
+  CHECK(summary(ema) == "sgd_update_average 0->0 3->1 4->2; 0 copies, 0 bytes");
+  const std::string lookahead = averaged_update("%y = choose(%p1, %average1, %last) @ y", "%y");
+  CHECK(summary(lookahead) == "sgd_update_lookahead 0->2 3->0 4->1; 0 copies, 0 bytes");
+  // Two averages: the second takes what the first has left.
+  const std::string both = averaged_update(R"(
+    %slow = state p/slow : f32[2] constant(0)
+    %slow1 = average_update(%slow, %p1, %decay, %when) @ slow
+    %y = choose(%p1, %slow1, %last) @ y
+    update p/slow = %slow1)",
+                                           "%y");
+  CHECK(summary(both) == "sgd_update_average 0->0 3->1 4->2; lookahead 0->0; 0 copies, 8 bytes");
 }
 
 TEST_CASE("fuse: dead nodes stay apart, as a fusion must have a result") {

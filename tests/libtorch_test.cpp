@@ -93,6 +93,34 @@ Tensors train(const Graph& step, const std::string& backend) {
   return training.outcome();
 }
 
+/// Of a step on LibTorch: what runs one by one, or many as one, among optimisers and averages.
+int update_runs(const Graph& step) {
+  const Backend& backend = load_backend("libtorch");
+  const auto program =
+      backend.compile(step, plan_memory(step, target("libtorch")), {.profile = true});
+  const auto store = backend.make_store();
+  Tensors tensors;
+  std::vector<Binding> inputs, results;
+  for (const Leaf& leaf : step.leaves()) {
+    const TensorType& type = step.type(leaf.value);
+    if (leaf.kind == LeafKind::state)
+      store->create(leaf.name, type);
+    else
+      inputs.push_back({leaf.name, tensors.emplace(leaf.name, type).first->second.view()});
+  }
+  for (const Result& result : step.results())
+    results.push_back(
+        {result.name, tensors.emplace(result.name, step.type(result.value)).first->second.view()});
+  program->run(inputs, results, *store);
+  int runs = 0;
+  for (const NodeTime& time : program->profile()) {
+    const Node& node = step.node(time.node);
+    const Node& first = node.body ? node.body->nodes()[0] : node;
+    for (const char* family : {"update", "adaptive", "average"}) runs += first.op->family == family;
+  }
+  return runs;
+}
+
 /// Variants of the ablation study, small, on generated images.
 Study ablations() {
   StudyOptions options{.profile = "quick"};
@@ -116,6 +144,37 @@ TEST_CASE("every pipeline of the tree trains as on reference, in double, fused a
     }
   }
   CHECK(seen >= 4);
+}
+
+TEST_CASE("averages of parameters train as on reference in double, many as one, fused and not") {
+  if (skipped()) return;
+  const std::string ema = "average: {op: ema, decay: 0.75, every: 3}";
+  const std::string lookahead = "slow: {op: lookahead, decay: lr, every: 3}";
+  const std::string groups = "biases: {op: parameter_group, parameters: \"**/bias\", lr: 64}";
+  struct Way {
+    std::vector<std::string> nodes;
+    int fused, unfused;  ///< runs of updates, of 6 parameters and 2 statistics
+  };
+  const Way ways[] = {{{}, 1, 1},
+                      {{ema}, 2, 3},
+                      {{ema, groups}, 3, 5},
+                      {{lookahead}, 2, 8},
+                      {{lookahead, groups}, 3, 8},
+                      {{lookahead, ema}, 4, 9},
+                      {{"scaling: loss_scale", ema, groups}, 9, 9}};
+  for (const auto& [nodes, fused, unfused] : ways) {
+    for (const bool fuse : {true, false}) {
+      const FlatSpec spec = tiny_spec("batch: 4, drop_last: true", nodes);
+      const CompiledPipeline compiled =
+          compile_pipeline(spec, {.backend = "libtorch", .fuse = fuse});
+      const Graph step = to_double(compiled.train.step.graph);
+      const std::string how =
+          first_difference(train(step, "reference"), train(step, "libtorch"), 1e-9);
+      const std::string way = fmt::format("{} {}", fmt::join(nodes, ", "), fuse ? "fused" : "");
+      CHECK_MESSAGE(how == "", way, ": ", how);
+      CHECK_MESSAGE(update_runs(step) == (fuse ? fused : unfused), way);
+    }
+  }
 }
 
 TEST_CASE("in 16 bits a net trains as on reference, and otherwise than in fp32") {

@@ -92,18 +92,18 @@ std::vector<std::string> faults_of(const OpCase& c, const Backend& tested,
   compare(c, whole_want, guarded_run(tested, whole, guarded_plan(whole), whole_inputs),
           "with gradient", faults);
   if (c.ops.size() > 1) {
-    const Graph fused = fused_for(target("onednn"), whole);
+    const Graph fused = fused_for(target(c.target), whole);
     compare(c, whole_want, guarded_run(tested, fused, guarded_plan(fused), whole_inputs), "fused",
             faults);
   }
   return faults;
 }
 
-/// Kinds of the fusions that onednn's target makes of a chain and its gradient, in order.
+/// Kinds of the fusions that the case's target makes of a chain and its gradient, in order.
 std::vector<std::string> fused_kinds(const OpCase& c) {
   std::vector<std::string> kinds;
   if (c.ops.size() == 1) return kinds;
-  const Graph fused = fused_for(target("onednn"), whole_graph(c));
+  const Graph fused = fused_for(target(c.target), whole_graph(c));
   for (const Node& node : fused.nodes())
     if (node.body) kinds.push_back(node.attributes.text("kind"));
   return kinds;

@@ -1,9 +1,29 @@
 // fusion: a fusion node -> the kernels of its body, one by one.
+#include <algorithm>
+
 #include "backends/libtorch/kernels.h"
+#include "core/passes/analysis.h"
 
 namespace expgraph::libtorch {
 
 namespace {
+
+/// Where the values of the body lie that end in a state which the fusion reads: all of them in it.
+MemoryPlan plan_body(const MakerContext& context) {
+  const Graph& body = *context.node.body;
+  MemoryPlan plan;
+  plan.placements.resize(body.values().size());
+  for (size_t i = 0; i < body.leaves().size(); ++i) {
+    const std::vector<ValueId> path = in_place_path(body, i);
+    if (path.empty()) continue;
+    const auto result = std::ranges::find(body.results(), path.back(), &Result::value);
+    if (!context.over(static_cast<size_t>(result - body.results().begin()), i)) continue;
+    for (const ValueId value : path)
+      plan.placements[static_cast<size_t>(value.index)] = {.kind = Placement::Kind::state,
+                                                           .leaf = path.front()};
+  }
+  return plan;
+}
 
 class Body {
  public:
@@ -15,8 +35,9 @@ class Body {
       uses.handed_out[value] = context.result_outputs[k];
       uses.read[value] = uses.read[value] || context.read(k);
     }
+    const MemoryPlan plan = plan_body(context);
     for (const Node& node : body_->nodes())
-      kernels_.push_back(make_kernel(*body_, node, nullptr, uses));
+      kernels_.push_back(make_kernel(*body_, node, &plan, uses));
   }
 
   Tensors run(std::span<const at::Tensor> inputs) const {

@@ -23,7 +23,7 @@ struct MakerContext {
   const Graph& graph;
   const Node& node;
   at::Device device;
-  const MemoryPlan* plan = nullptr;       ///< null in the body of a fusion
+  const MemoryPlan* plan = nullptr;       ///< in the body of a fusion: null, or placements alone
   std::vector<bool> read_outputs = {};    ///< per output: does anybody read it
   std::vector<bool> result_outputs = {};  ///< per output: is it handed out of the graph
 
@@ -31,11 +31,12 @@ struct MakerContext {
   const TensorType& output(size_t k = 0) const { return graph.type(node.outputs[k]); }
   bool has(size_t k) const { return k < node.inputs.size() && node.inputs[k].valid(); }
   bool read(size_t k) const { return read_outputs[k]; }
-  /// Whether output k is to be written into the state that is input i.
+  /// Whether output k is to be written into the state in which input i lies.
   bool over(size_t k, size_t i) const {
     if (plan == nullptr || !has(i)) return false;
-    const Placement& place = plan->placements[static_cast<size_t>(node.outputs[k].index)];
-    return place.kind == Placement::Kind::state && place.leaf == node.inputs[i];
+    const Placement& to = plan->placements[static_cast<size_t>(node.outputs[k].index)];
+    return to.kind == Placement::Kind::state &&
+           to == plan->placements[static_cast<size_t>(node.inputs[i].index)];
   }
 };
 
@@ -72,7 +73,7 @@ struct Uses {
 Uses uses_of(const Graph& graph);
 
 /// The kernel of a node: the CUDA part's own where it has one, else ATen's. Error when the operator
-/// has none. `plan` is null in the body of a fusion.
+/// has none.
 Kernel make_kernel(const Graph& graph, const Node& node, const MemoryPlan* plan, const Uses& uses);
 
 }  // namespace expgraph::libtorch

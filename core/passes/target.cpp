@@ -48,6 +48,20 @@ std::vector<FusionPattern> onednn_fusions() {
   return patterns;
 }
 
+/// With what training makes of a parameter after its update.
+std::vector<FusionPattern> libtorch_fusions() {
+  std::vector<FusionPattern> patterns = norm_fusions();
+  patterns.push_back({.name = "sgd_update_lookahead",
+                      .ops = {"sgd_update", "average_update", "choose"},
+                      .links = {Link::members, Link::anyone}});
+  patterns.push_back({.name = "sgd_update_average",
+                      .ops = {"sgd_update", "average_update"},
+                      .links = {Link::anyone}});
+  patterns.push_back(
+      {.name = "lookahead", .ops = {"average_update", "choose"}, .links = {Link::anyone}});
+  return patterns;
+}
+
 const std::vector<Target>& targets() {
   static const std::vector<Target> all = {
       {.name = "onednn",
@@ -56,7 +70,7 @@ const std::vector<Target>& targets() {
        .recompute = true,
        .update_early = true},
       {.name = "libtorch",
-       .fusions = norm_fusions(),
+       .fusions = libtorch_fusions(),
        .types = {DType::f32, DType::f64, DType::bf16, DType::f16}},
       {.name = "reference",
        .fusions = {},

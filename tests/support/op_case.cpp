@@ -60,6 +60,12 @@ std::vector<double> numbers(const yaml::Value& list) {
   return numbers;
 }
 
+std::vector<std::string> scalars(const yaml::Value& list) {
+  std::vector<std::string> scalars;
+  for (const yaml::Value& item : list.items) scalars.push_back(item.scalar);
+  return scalars;
+}
+
 std::map<std::string, std::vector<double>> named_numbers(const yaml::Value& mapping) {
   std::map<std::string, std::vector<double>> named;
   for (const yaml::Entry& entry : mapping.entries) named[entry.key] = numbers(entry.value);
@@ -103,43 +109,71 @@ OpCase read_op_case(const yaml::Value& value) {
     else if (entry.key == "tolerance")
       c.tolerance = std::stod(entry.value.scalar);
     else if (entry.key == "fused")
-      for (const yaml::Value& kind : entry.value.items) c.fused.push_back(kind.scalar);
+      c.fused = scalars(entry.value);
+    else if (entry.key == "target")
+      c.target = entry.value.scalar;
+    else if (entry.key == "wires")
+      for (const yaml::Value& list : entry.value.items) c.wires.push_back(scalars(list));
+    else if (entry.key == "kept")
+      for (const double op : numbers(entry.value)) c.kept.insert(static_cast<size_t>(op));
     else if (&entry != &first && entry.key != "with")
       throw Error("a case has no '" + entry.key + "'", entry.where);
   }
   return c;
 }
 
+/// The name of input k of a case.
+std::string input_name(const OpCase& c, size_t k) {
+  const auto& schemas = c.ops[0]->inputs;
+  if (k < schemas.size()) return std::string(schemas[k].name);
+  if (c.wires.empty()) return fmt::format("{}{}", schemas.back().name, k);  // a variadic one
+  std::vector<std::string> names;
+  for (const std::vector<std::string>& wires : c.wires)
+    for (const std::string& wire : wires)
+      if (std::isdigit(wire[0]) == 0 && c.ops[0]->input_index(wire) < 0) names.push_back(wire);
+  return names.at(k - schemas.size());
+}
+
+/// What op `n` reads, which is not the first.
+std::vector<ValueId> inputs_of(const OpCase& c, const Graph& graph, size_t n) {
+  const auto made = [&](size_t op) { return graph.nodes().at(op).outputs[0]; };
+  std::vector<ValueId> inputs;
+  if (!c.wires.empty()) {
+    for (const std::string& wire : c.wires.at(n - 1)) {
+      const Leaf* leaf = graph.find_leaf(wire);
+      inputs.push_back(leaf != nullptr ? leaf->value : made(std::stoul(wire)));
+    }
+    return inputs;
+  }
+  inputs.push_back(made(n - 1));
+  if (c.ops[n]->name == "add") inputs.push_back(graph.leaves()[0].value);
+  return inputs;
+}
+
 /// Nodes of the case, in a graph; node k is op k.
 Graph build(const OpCase& c) {
   Graph graph("case");
   std::vector<ValueId> inputs;
-  const auto& schemas = c.ops[0]->inputs;
   for (size_t k = 0; k < c.inputs.size(); ++k) {
-    const std::string name(schemas[std::min(k, schemas.size() - 1)].name);
-    const bool repeated = k >= schemas.size();  // further values of a variadic input
-    inputs.push_back(!c.inputs[k] ? ValueId{}
-                                  : graph.add_input(repeated ? fmt::format("{}{}", name, k) : name,
-                                                    *c.inputs[k]));
+    const ValueId input = c.inputs[k] ? graph.add_input(input_name(c, k), *c.inputs[k]) : ValueId{};
+    if (c.wires.empty() || k < c.ops[0]->inputs.size()) inputs.push_back(input);
   }
   for (size_t n = 0; n < c.ops.size(); ++n) {
-    const NodeId node =
-        graph.add_node(*c.ops[n], c.attributes[n], inputs, std::string(c.ops[n]->name));
-    inputs = {graph.output(node)};
-    const bool sums = n + 1 < c.ops.size() && c.ops[n + 1]->name == "add";
-    if (sums) inputs.push_back(graph.leaves()[0].value);
+    if (n > 0) inputs = inputs_of(c, graph, n);
+    graph.add_node(*c.ops[n], c.attributes[n], inputs, std::string(c.ops[n]->name));
   }
   return graph;
 }
 
 /// What a fusion would keep to itself is no result: the first output of a node that another reads.
-void add_results(Graph& graph, size_t last_op) {
+void add_results(Graph& graph, const OpCase& c) {
+  const size_t last_op = c.ops.size() - 1;
   const auto consumers = graph.consumers();
   for (size_t n = 0; n < graph.nodes().size(); ++n) {
     const Node& node = graph.nodes()[n];
     for (size_t k = 0; k < node.outputs.size(); ++k) {
-      if (k == 0 && n != last_op && !consumers[static_cast<size_t>(node.outputs[0].index)].empty())
-        continue;
+      const bool feeds = !consumers[static_cast<size_t>(node.outputs[0].index)].empty();
+      if (k == 0 && n != last_op && feeds && !c.kept.contains(n)) continue;
       const std::string prefix = n == last_op ? "" : fmt::format("{}.", n);
       graph.add_result(prefix + std::string(node.op->outputs[k].name), node.outputs[k]);
     }
@@ -183,7 +217,7 @@ std::vector<OpCase> read_op_cases(const std::string& folder) {
 
 Graph forward_graph(const OpCase& c) {
   Graph graph = build(c);
-  add_results(graph, c.ops.size() - 1);
+  add_results(graph, c);
   return graph;
 }
 
@@ -209,7 +243,7 @@ std::optional<Graph> gradient_graph(const OpCase& c) {
       if (gradients[k].valid())
         graph.add_result("gradient/" + graph.leaf(node.inputs[k]).name, gradients[k]);
   }
-  add_results(graph, last);
+  add_results(graph, c);
   return graph;
 }
 

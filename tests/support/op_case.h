@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,10 @@ using Tensors = std::map<std::string, Tensor>;
 ///     tolerance: 1e-5                       # |difference| over the largest finite |element|
 /// The key may name a chain ("batch_norm relu"): each op's first output feeds the next op, the
 /// inputs are those of the first, of which an add takes the first one too. `fused: [kinds]` are the
-/// fusions that onednn's target makes of the chain and its gradient.
+/// fusions that a target, `target: NAME` or else onednn's, makes of the chain and its gradient.
+///     wires: [[average, 0, decay], [0, 1]]  # inputs of the second op and so on: the first output
+///                                           # of an op, or a further input by its name
+///     kept: [1]                             # ops that feed others with a result
 struct OpCase {
   std::string name;  ///< "conv.yaml:12: conv2d"
   std::vector<const OpSchema*> ops;
@@ -45,6 +49,9 @@ struct OpCase {
   std::vector<std::optional<TensorType>> inputs;
   std::map<std::string, std::vector<double>> ranges, values, expect;
   std::vector<std::string> fused;
+  std::string target = "onednn";
+  std::vector<std::vector<std::string>> wires;
+  std::set<size_t> kept;
   double tolerance = 1e-5;
 };
 

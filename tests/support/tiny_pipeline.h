@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "core/pipeline.h"
 
@@ -47,14 +48,18 @@ test:
     accuracy: {op: correct, inputs: [net, batch/label]}
 )";
 
-/// `values`: YAML of parameters, "epochs: 2, batch: 8".
-inline FlatSpec tiny_spec(const std::string& values = "") {
+/// `values`: YAML of parameters, "epochs: 2, batch: 8"; `nodes`: further ones of `train`, a line
+/// each.
+inline FlatSpec tiny_spec(const std::string& values = "",
+                          const std::vector<std::string>& nodes = {}) {
   const auto source = std::make_shared<const SourceText>(SourceText{"values", "{" + values + "}"});
   Parameters parameters;
   for (const yaml::Entry& entry : yaml::parse(source).entries) {
     parameters.push_back({.name = entry.key, .value = entry.value, .where = entry.where});
   }
-  return expand_text(kTinyPipeline, "tiny.yaml", ".", parameters, op_names());
+  std::string text = kTinyPipeline;
+  for (const std::string& node : nodes) text.insert(text.find("test:\n"), "    " + node + "\n");
+  return expand_text(text, "tiny.yaml", ".", parameters, op_names());
 }
 
 /// A folder of the test's own, removed with it.

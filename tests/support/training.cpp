@@ -17,9 +17,11 @@ void RandomTraining::run(const Graph& graph, const MemoryPlan& plan, int steps,
       Tensor& tensor = inputs.emplace(leaf.name, graph.type(leaf.value)).first->second;
       std::uniform_real_distribution<float> pixel(-1, 1);
       for (int64_t i = 0; i < tensor.type.elements(); ++i)
-        tensor.set(i, leaf.name == "label"    ? static_cast<double>(random_() % 10)
-                      : leaf.name == "images" ? pixel(random_)
-                                              : lr_);
+        tensor.set(i, leaf.name == "label"           ? static_cast<double>(random_() % 10)
+                      : leaf.name == "images"        ? pixel(random_)
+                      : leaf.name.ends_with("/when") ? step % 2
+                      : leaf.name.ends_with("/last") ? step % 2 == 1 || step == 2
+                                                     : lr_);
       bound.push_back({leaf.name, tensor.view()});
     }
     for (const Result& result : graph.results()) {

@@ -14,7 +14,8 @@ namespace expgraph::test {
 using Outcome = Tensors;
 
 /// A store of one backend, and the steps that are run over it on random images, labels below 10 and
-/// one learning rate. The same calls give the same values on every backend and in f64.
+/// one learning rate; averages move in every second step, and what looks ahead takes them then and
+/// in step 2. The same calls give the same values on every backend and in f64.
 class RandomTraining {
  public:
   explicit RandomTraining(const Backend& backend, float lr = 0.1f)

@@ -116,7 +116,8 @@ void cross_entropy(const LossSizes& sizes, const CrossEntropy& args, Stream stre
 void count_correct(const LossSizes& sizes, const void* logits, const int32_t* label, int64_t k,
                    float* count, float* scratch, Stream stream);
 
-/// Parameters of one update, laid end to end; the new values may be the old ones.
+/// Parameters of one update, laid end to end; the new values may be the old ones. Scalars are on
+/// the device.
 struct Update {
   const float *parameter, *gradient;
   const float* momentum;  ///< null: without
@@ -125,8 +126,12 @@ struct Update {
   int64_t count;
   float momentum_factor, weight_decay;
   bool nesterov;
+  float* average = nullptr;      ///< of the new parameters, moved in place; null: without
+  const float* decay = nullptr;  ///< scalar, weight of the past
+  const float* when = nullptr;   ///< scalar, 0: the average is not written
+  const float* last = nullptr;   ///< scalar, not 0: new parameters are the average; null: never
 };
-/// As sgd_update, in one launch.
+/// As sgd_update, then average_update and choose where there is an average, in one launch.
 void sgd_update(const Update& update, Stream stream);
 
 }  // namespace expgraph::cuda

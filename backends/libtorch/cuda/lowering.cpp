@@ -1,4 +1,4 @@
-// lowering: nodes of losses and updates -> the kernels of loss.cu and update.cu.
+// lowering: nodes of losses -> the kernels of loss.cu; and who makes the kernel of a node.
 #include <array>
 
 #include "backends/libtorch/cuda/part.h"
@@ -94,32 +94,6 @@ std::optional<Kernel> make_loss(const MakerContext& context) {
   sizes.label_smoothing = attributes.real("label_smoothing");
   sizes.mean = attributes.text("reduction") == "mean";
   return backward ? make_cross_entropy_backward(sizes) : make_cross_entropy(sizes);
-}
-
-/// Over states that lie end to end, as the executable lays them: all of it is written in place.
-std::optional<Kernel> make_update(const MakerContext& context) {
-  if (context.node.op->name != "sgd_update" || context.plan == nullptr) return std::nullopt;
-  const Attributes& attributes = context.node.attributes;
-  const bool has_momentum = attributes.real("momentum") != 0;
-  const bool in_place = context.over(0, 0) && (!has_momentum || context.over(1, 3));
-  if (context.input(0).dtype != DType::f32 || !in_place) return std::nullopt;
-  cuda::Update update{};
-  update.momentum_factor = static_cast<float>(attributes.real("momentum"));
-  update.weight_decay = static_cast<float>(attributes.real("weight_decay"));
-  update.nesterov = attributes.flag("nesterov");
-  return [update, has_momentum](std::span<const at::Tensor> in) -> Tensors {
-    at::Tensor gradient = in[1];
-    // The kernel walks over memory: all must lie alike.
-    if (gradient.strides() != in[0].strides()) gradient = at::empty_like(in[0]).copy_(gradient);
-    cuda::Update now = update;
-    now.parameter = now.new_parameter = in[0].data_ptr<float>();
-    now.gradient = gradient.data_ptr<float>();
-    if (has_momentum) now.momentum = now.new_momentum = in[3].data_ptr<float>();
-    now.lr = in[2].data_ptr<float>();
-    now.count = in[0].numel();
-    cuda::sgd_update(now, current_stream());
-    return has_momentum ? Tensors{in[0], in[3]} : Tensors{in[0]};
-  };
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// update: flat parameters, gradients and momenta of a whole net -> their next values.
+// update: flat parameters, gradients, momenta and averages of a whole net -> their next values.
 #include "backends/libtorch/cuda/device.cuh"
 
 namespace expgraph::cuda {
@@ -11,6 +11,9 @@ constexpr int64_t kMostBlocks = 4096;
 template <int V>
 __global__ void __launch_bounds__(kThreads) update_kernel(Update update, int64_t begin) {
   const float lr = *update.lr;
+  const bool moves = update.average != nullptr && *update.when != 0;
+  const bool chosen = update.last != nullptr && *update.last != 0;
+  const float part = moves ? *update.when * (1 - *update.decay) : 0;
   const int64_t step = int64_t{gridDim.x} * kThreads * V;
   int64_t i = begin + (int64_t{blockIdx.x} * kThreads + threadIdx.x) * V;
   for (; i + V <= update.count; i += step) {
@@ -23,6 +26,15 @@ __global__ void __launch_bounds__(kThreads) update_kernel(Update update, int64_t
       m.at[v] = fmaf(update.momentum_factor, m.at[v], g);
       const float move = update.nesterov ? fmaf(update.momentum_factor, m.at[v], g) : m.at[v];
       p.at[v] = fmaf(-lr, move, p.at[v]);
+    }
+    if (moves || chosen) {
+      Pack<float, V> average = pack<V>(update.average + i);
+      if (moves) {
+        for (int v = 0; v < V; ++v)
+          average.at[v] = fmaf(part, p.at[v] - average.at[v], average.at[v]);
+        pack<V>(update.average + i) = average;
+      }
+      if (chosen) p = average;
     }
     pack<V>(update.new_parameter + i) = p;
     if (update.momentum != nullptr) pack<V>(update.new_momentum + i) = m;
@@ -41,8 +53,8 @@ LaunchSize over_elements(int64_t count, int vector) {
 }  // namespace
 
 void sgd_update(const Update& update, Stream stream) {
-  const void* pointers[] = {update.parameter, update.gradient, update.momentum,
-                            update.new_parameter, update.new_momentum};
+  const void* pointers[] = {update.parameter,     update.gradient,     update.momentum,
+                            update.new_parameter, update.new_momentum, update.average};
   const bool wide = std::all_of(std::begin(pointers), std::end(pointers),
                                 [](const void* pointer) { return aligned(pointer, 16); });
   const int64_t rest = wide ? update.count / kWide * kWide : 0;  // from here on one by one

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <deque>
 #include <limits>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -93,16 +94,23 @@ class HostLauncher final : public Launcher {
 
 class HostPart final : public CudaPart {
  public:
-  /// How many kernels were made and launched, and what the emulation found.
+  /// How many kernels were made, in all and of each kind of node, and launched, and what the
+  /// emulation found.
   std::string describe() const override {
     const emulation::Report report = emulation::report();
-    return fmt::format("kernels {}, launches {}, fault '{}'", kernels_, report.launches,
+    int all = 0;
+    std::string kinds;
+    for (const auto& [kind, made] : kernels_) {
+      all += made;
+      kinds += fmt::format(", {} {}", kind, made);
+    }
+    return fmt::format("kernels {}, launches {}{}, fault '{}'", all, report.launches, kinds,
                        report.fault);
   }
   int64_t free_bytes() const override { return std::numeric_limits<int64_t>::max(); }
   std::optional<Kernel> make_kernel(const MakerContext& context) const override {
     std::optional<Kernel> kernel = make_own_kernel(context);
-    kernels_ += kernel.has_value();
+    if (kernel) ++kernels_[display_name(context.node)];
     return kernel;
   }
   std::shared_ptr<Launcher> make_launcher() const override {
@@ -111,7 +119,7 @@ class HostPart final : public CudaPart {
   void synchronise() const override {}
 
  private:
-  mutable int kernels_ = 0;
+  mutable std::map<std::string, int> kernels_;
 };
 
 }  // namespace
