@@ -7,6 +7,7 @@
 #include <ATen/Version.h>
 #include <ATen/core/Reduction.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/add.h>

@@ -274,7 +274,9 @@ void TorchExecutable::run_node(Step& step) {
 void TorchExecutable::run_flat(Step& step) {
   for (size_t k = 0; k < step.flat.size(); ++k) {
     FlatInput& input = step.flat[k];
-    for (size_t n = 0; n < input.values.size(); ++n) input.views[n].copy_(slot(input.values[n]));
+    Tensors pieces;
+    for (const ValueId value : input.values) pieces.push_back(slot(value));
+    if (!pieces.empty()) at::_foreach_copy_(input.views, pieces);
     step.arguments[k] = input.shared.valid() ? slot(input.shared) : input.tensor;
   }
   const Tensors made = step.kernel(step.arguments);
