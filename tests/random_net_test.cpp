@@ -55,6 +55,10 @@ class Draw {
                                  .attributes = complete_attributes(op("sgd"), sgd),
                                  .loss = loss,
                                  .lr = lr}};
+    if (coin()) group();
+    if (coin()) average("lookahead", lr);
+    if (coin()) average("ema");
+    if (coin()) std::ranges::reverse(net_.training.averages);
     return std::move(net_);
   }
 
@@ -98,6 +102,28 @@ class Draw {
       default:
         return join(x);
     }
+  }
+
+  /// Every third parameter has a learning rate and weight decay of its own.
+  void group() {
+    ParameterGroup group{.path = "group", .lr = 4, .weight_decay = 0.5};
+    size_t seen = 0;
+    for (const Leaf& leaf : net_.graph.leaves())
+      if (leaf.trainable && seen++ % 3 == 0) group.parameters.push_back(leaf.name);
+    net_.training.groups.push_back(std::move(group));
+  }
+
+  void average(std::string_view name, ValueId decay = {}) {
+    Attributes attributes;
+    if (!decay.valid()) attributes.set("decay", 0.75);
+    const std::string path(name);
+    net_.training.averages.push_back(
+        {.path = path,
+         .op = &op(name),
+         .attributes = complete_attributes(op(name), attributes),
+         .decay = decay,
+         .when = net_.graph.add_input(path + "/when", {DType::f32, {}}),
+         .last = net_.graph.add_input(path + "/last", {DType::f32, {}})});
   }
 
   ValueId activation(ValueId x) {
@@ -219,6 +245,8 @@ TEST_CASE("random nets train on every target and backend as plainly in double") 
       if (name != "reference" && std::ranges::find(there, name) != there.end()) check(name);
     }
   }
+  for (const char* kind : {"sgd_update_average", "sgd_update_lookahead", "lookahead"})
+    CHECK_MESSAGE(ops[kind] > 0, kind);
   for (const FusionPattern& pattern : target("onednn").fusions)
     if (!pattern.name.starts_with("batch_norm_inference") &&  // of evaluation
         pattern.name != "gelu_backward_sum")  // of a convolution whose filters are frozen
@@ -229,7 +257,8 @@ TEST_CASE("random nets train to the same bits within budgets of memory") {
   std::set<std::string> again;
   int tried = 0;
   for (uint32_t seed = 0; seed < kNets; ++seed) {
-    const Net net = Draw(seed).net();
+    Net net = Draw(seed).net();
+    net.training.averages.clear();  // their states leave a budget less to lower
     for (const std::string name : {"onednn", "reference"}) {
       const Graph step = compile(net, target(name), true);
       const MemoryPlan plan = plan_memory(step, target(name));
