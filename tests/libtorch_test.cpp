@@ -15,6 +15,7 @@
 #include "core/pipeline.h"
 #include "core/spec/study_spec.h"
 #include "core/verify_backends.h"
+#include "tests/graph_case.h"
 #include "tests/support/narrow_pipeline.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/tiny_pipeline.h"
@@ -175,6 +176,46 @@ TEST_CASE("averages of parameters train as on reference in double, many as one, 
       CHECK_MESSAGE(update_runs(step) == (fuse ? fused : unfused), way);
     }
   }
+}
+
+TEST_CASE(
+    "updates that have a state twice run one by one, those of states in another order as one") {
+  if (skipped()) return;
+  const auto averages = [](std::string_view updates) {
+    return parse(fmt::format(R"(
+    %p = state p : f32[3] uniform(-1, 1)
+    %q = state q : f32[5] uniform(-1, 1)
+    %a = state a : f32[3] uniform(-1, 1)
+    %b = state b : f32[5] uniform(-1, 1)
+    %c = state c : f32[3] uniform(-1, 1)
+    %d = state d : f32[5] uniform(-1, 1)
+    %decay = input decay : f32[]
+    %now = input now : f32[]
+    %then = input then : f32[]{})",
+                             updates));
+  };
+  const Graph twice = averages(R"(
+    %a1 = average_update(%a, %p, %decay, %now) @ a
+    %c1 = average_update(%c, %p, %decay, %now) @ c
+    %b1 = average_update(%b, %q, %decay, %now) @ b
+    %d1 = average_update(%d, %q, %decay, %now) @ d
+    update a = %a1
+    update b = %b1
+    update c = %c1
+    update d = %d1)");
+  const Graph otherwise = averages(R"(
+    %a1 = average_update(%a, %p, %decay, %now) @ a
+    %b1 = average_update(%b, %q, %decay, %now) @ b
+    %d1 = average_update(%d, %q, %decay, %then) @ d
+    %c1 = average_update(%c, %p, %decay, %then) @ c
+    update a = %a1
+    update b = %b1
+    update c = %c1
+    update d = %d1)");
+  for (const Graph& graph : {twice, otherwise})
+    CHECK(first_difference(train(graph, "reference"), train(graph, "libtorch"), 1e-6) == "");
+  CHECK(update_runs(twice) == 4);
+  CHECK(update_runs(otherwise) == 2);
 }
 
 TEST_CASE("in 16 bits a net trains as on reference, and otherwise than in fp32") {
