@@ -15,7 +15,9 @@ __global__ void __launch_bounds__(kThreads) update_kernel(Update update, int64_t
   const bool chosen = update.last != nullptr && *update.last != 0;
   const float part = moves ? *update.when * (1 - *update.decay) : 0;
   const int64_t step = int64_t{gridDim.x} * kThreads * V;
-  int64_t i = begin + (int64_t{blockIdx.x} * kThreads + threadIdx.x) * V;
+  // In 32 bits: with it in 64, nvcc 13 splits the stores of a pack.
+  const unsigned thread = blockIdx.x * kThreads + threadIdx.x;
+  int64_t i = begin + int64_t{thread} * V;
   for (; i + V <= update.count; i += step) {
     Pack<float, V> p = pack<V>(update.parameter + i);
     const Pack<float, V> gradient = pack<V>(update.gradient + i);
