@@ -245,7 +245,9 @@ TEST_CASE("in 16 bits a net trains as on reference, and otherwise than in fp32")
 TEST_CASE("training within a budget of memory gives the bits of training without one") {
   if (skipped()) return;
   const auto outcome = [](const char* memory) {
-    FlatSpec spec = tiny_spec("batch: 16, test_batch: 4, drop_last: true");
+    FlatSpec spec = tiny_spec("batch: 16, test_batch: 4, drop_last: true",
+                              {"average: {op: ema, decay: 0.75, every: 2}",
+                               "slow: {op: lookahead, decay: lr, every: 3}"});
     AttributeSpec attribute;
     attribute.name = "memory";
     attribute.value.kind = yaml::Kind::scalar;
