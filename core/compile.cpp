@@ -145,7 +145,9 @@ int64_t steps_of_epoch(const SideGraphs& side) {
 
 CompiledPipeline compile_pipeline(const FlatSpec& spec, const CompilePipelineOptions& options) {
   if (options.dump) options.dump({.name = "spec", .text = to_yaml(spec)});
-  PipelineGraphs graphs = build_pipeline(spec, options.build);
+  BuildOptions build = options.build;
+  if (options.fuse) build.feed = target(options.backend).feed;
+  PipelineGraphs graphs = build_pipeline(spec, build);
 
   CompiledPipeline out;
   const DType compute = precision_of(spec);

@@ -155,9 +155,25 @@ class SideBuilder {
       }
     }
     TensorType samples{DType::u8, {data.count, data.height, data.width, data.channels}};
+    if (feed_is_fused()) {
+      build_feed(chain_, samples);
+      explain_cache(chain_, "the backend fuses all of it");
+      return;
+    }
     if (cache != chain_.begin()) samples = build_prepare({chain_.begin(), cache}, samples);
     build_feed({cache, chain_.end()}, samples);
-    explain_cache({cache, chain_.end()}, cache != chain_.begin());
+    explain_cache({cache, chain_.end()}, cache != chain_.begin() ? "the cache stands before it"
+                                                                 : "there is no cache after it");
+  }
+
+  /// Whether the backend does all that is done to samples in one node.
+  bool feed_is_fused() const {
+    std::vector<std::string_view> ops;
+    for (const Instance& instance : chain_) {
+      const OpSchema& op = op_of(instance);
+      if (op.role != OpRole::cache) ops.push_back(op.name);
+    }
+    return options_.feed.takes(ops);
   }
 
   /// Returns the type of all the samples that it makes.
@@ -203,8 +219,11 @@ class SideBuilder {
       builder.define(first.instance, "image", value);
     }
     for (const Instance& instance : nodes) {
+      if (op_of(instance).role == OpRole::cache) {
+        builder.define(instance, "", value);
+        continue;
+      }
       out_.fed_paths.push_back(instance.path());
-      if (op_of(instance).role == OpRole::cache) continue;
       value = graph.output(builder.add(instance));
     }
     graph.add_result("images", graph.add("to_images", {value}, {}, path));
@@ -212,16 +231,16 @@ class SideBuilder {
     out_.feed = std::move(graph);
   }
 
-  void explain_cache(const std::vector<Instance>& fed, bool has_cache) {
+  void explain_cache(const std::vector<Instance>& fed, std::string_view why) {
     std::vector<std::string> could;
     for (const Instance& instance : fed) {
       if (draws_choices(op_of(instance))) break;
-      could.push_back(last_component(instance.path()));
+      if (op_of(instance).role != OpRole::cache) could.push_back(last_component(instance.path()));
     }
     if (could.empty()) return;
-    out_.why_not_cached = fmt::format(
-        "{} could be done once: no random choice comes before, but {}", fmt::join(could, ", "),
-        has_cache ? "the cache stands before it" : "there is no cache after it");
+    out_.why_not_cached =
+        fmt::format("{} could be done once: no random choice comes before, but {}",
+                    fmt::join(could, ", "), why);
   }
 
   void build_forward() {

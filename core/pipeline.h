@@ -48,7 +48,8 @@ struct StartSpec {
 };
 
 /// One side of a pipeline: `train` or `test`.
-/// Leaves of prepare: input "source" u8[N,H,W,C]; result "samples".
+/// Leaves of prepare: input "source" u8[N,H,W,C]; result "samples". There is none where the backend
+/// does it all for every batch.
 /// Leaves of feed: inputs "samples" [count,...] (what prepare made, or the raw data), "labels"
 /// i32[count], "index" i32[B]; choices; results "images" f32[B,C,H,W] and "label" i32[B].
 /// Leaves of forward: inputs "images", "label", one scalar a schedule; states; results = metrics.
@@ -82,6 +83,8 @@ struct PipelineGraphs {
 struct BuildOptions {
   std::optional<int64_t> train_batch,
       test_batch;  ///< instead of the attribute: the last, smaller batch
+  /// What a backend does to samples for every batch rather than once.
+  FeedFusion feed = {};
   /// Size of a data set that is on disk; the default answers from the known data sets.
   std::function<DatasetInfo(const std::string& name, const std::string& split, const Location&,
                             const Attributes&)>

@@ -253,7 +253,8 @@ std::vector<OpSchema> data_ops() {
        .example = "pad: {op: pad, size: 4}"},
       {.name = "cache",
        .family = "data",
-       .doc = "All that comes before is done once, before training, and kept: y = x.",
+       .doc = "All that comes before is done once, before training, and kept: y = x. LibTorch does "
+              "it for every batch instead, in one kernel with what comes after.",
        .role = OpRole::cache,
        .inputs = {{.name = "x", .doc = "samples"}},
        .outputs = {{.name = "y", .doc = "as x"}},

@@ -26,10 +26,15 @@ std::vector<TensorType> infer_fusion(const InferContext& context) {
   return outputs;
 }
 
-/// The arithmetic of the body; only inputs and outputs are moved.
+/// The arithmetic of the body; only inputs and outputs are moved, of an input that is gathered what
+/// is taken.
 Cost cost_fusion(const InferContext& context, std::span<const TensorType> outputs) {
   Cost cost{.bytes = rules::bytes_moved(context, outputs)};
   for (const Node& node : context.body->nodes()) {
+    if (node.op->name == "gather" && context.body->is_leaf(node.inputs[0])) {
+      cost.bytes +=
+          context.body->type(node.outputs[0]).bytes() - context.body->type(node.inputs[0]).bytes();
+    }
     const Cost inner = cost_of(*context.body, node);
     cost.macs += inner.macs;
     cost.flops += inner.flops;

@@ -122,6 +122,7 @@ class Matcher {
 }  // namespace
 
 std::vector<Chain> find_chains(const Graph& graph, const Target& target) {
+  if (std::optional<Chain> feed = find_feed(graph, target)) return {*std::move(feed)};
   std::vector<const FusionPattern*> patterns;
   for (const FusionPattern& pattern : target.fusions) patterns.push_back(&pattern);
   std::ranges::stable_sort(patterns, std::ranges::greater(),

@@ -1,7 +1,7 @@
 // chains: a graph and the patterns of a target -> which nodes are to become one.
 #pragma once
 
-#include <string_view>
+#include <optional>
 #include <vector>
 
 #include "core/ir/graph.h"
@@ -19,5 +19,9 @@ struct Chain {
 
 /// Disjoint chains, longer patterns first, ordered by place.
 std::vector<Chain> find_chains(const Graph& graph, const Target& target);
+
+/// All nodes of a graph that makes batches, where the target does that as one; nothing for any
+/// other graph.
+std::optional<Chain> find_feed(const Graph& graph, const Target& target);
 
 }  // namespace expgraph

@@ -71,7 +71,8 @@ const std::vector<Target>& targets() {
        .update_early = true},
       {.name = "libtorch",
        .fusions = libtorch_fusions(),
-       .types = {DType::f32, DType::f64, DType::bf16, DType::f16}},
+       .types = {DType::f32, DType::f64, DType::bf16, DType::f16},
+       .feed = {.ops = {"normalise", "pad", "random_crop", "random_flip", "cutout"}, .most = 8}},
       {.name = "reference",
        .fusions = {},
        .types = {DType::f32, DType::f64, DType::bf16, DType::f16}},
@@ -80,6 +81,11 @@ const std::vector<Target>& targets() {
 }
 
 }  // namespace
+
+bool FeedFusion::takes(std::span<const std::string_view> chain) const {
+  const auto known = [&](std::string_view op) { return std::ranges::find(ops, op) != ops.end(); };
+  return !ops.empty() && chain.size() <= most && std::ranges::all_of(chain, known);
+}
 
 const Target& target(std::string_view backend) {
   const auto found = std::ranges::find(targets(), backend, &Target::name);

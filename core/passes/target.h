@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,10 +29,19 @@ struct FusionPattern {
   Link link(size_t k) const { return links.empty() ? Link::next : links[k]; }
 };
 
+/// What the backend does to the samples of a batch as one node, "augment", from the data set as it
+/// was read; without operators: none of it.
+struct FeedFusion {
+  std::vector<std::string> ops;  ///< operators on samples, in any order
+  size_t most = 0;               ///< of them in a row
+  bool takes(std::span<const std::string_view> chain) const;
+};
+
 struct Target {
   std::string name;
   std::vector<FusionPattern> fusions;  ///< tried in order, longest first
   std::vector<DType> types;            ///< element types it computes in
+  FeedFusion feed = {};  ///< where it takes what is done to samples, nothing of that is done once
   bool recompute =
       false;  ///< run normalisation and activation again in backward, rather than keep them
   bool update_early = false;  ///< update a parameter as soon as its gradient is there
