@@ -33,8 +33,8 @@ if(TARGET expgraph_libtorch_objects)
   set(emulated ${CMAKE_BINARY_DIR}/emulated)
   set(libtorch ${CMAKE_SOURCE_DIR}/backends/libtorch)
   add_library(expgraph_libtorch_emulated MODULE support/cuda/host_part.cpp
-    ${libtorch}/cuda/lowering.cpp ${libtorch}/cuda/norm_fusion.cpp
-    ${libtorch}/cuda/update_lowering.cpp)
+    ${libtorch}/cuda/augment_lowering.cpp ${libtorch}/cuda/lowering.cpp
+    ${libtorch}/cuda/norm_fusion.cpp ${libtorch}/cuda/update_lowering.cpp)
   set_target_properties(expgraph_libtorch_emulated PROPERTIES PREFIX "" OUTPUT_NAME expgraph_libtorch
     LIBRARY_OUTPUT_DIRECTORY ${emulated} CXX_VISIBILITY_PRESET hidden)
   target_link_libraries(expgraph_libtorch_emulated PRIVATE expgraph_libtorch_objects
@@ -53,7 +53,7 @@ foreach(source ${cuda_tests})
   endif()
   cuda_test_program(${program} ${label} ${name} ${source})
   target_link_libraries(${program} PRIVATE cuda_kernels_on_host)
-  if(name MATCHES "cuda_(backend|run)" AND TARGET expgraph_libtorch_objects)
+  if(name MATCHES "cuda_(backend|feed|run)" AND TARGET expgraph_libtorch_objects)
     add_dependencies(${program} expgraph_libtorch_emulated)
   endif()
 
@@ -61,7 +61,7 @@ foreach(source ${cuda_tests})
     cuda_test_program(gpu_${program} gpu gpu_${name} ${source})
     target_compile_definitions(gpu_${program} PRIVATE EXPGRAPH_ON_DEVICE)
     target_link_libraries(gpu_${program} PRIVATE expgraph_cuda_kernels CUDA::cudart_static)
-    if(name MATCHES "cuda_(backend|run)" AND TARGET expgraph_libtorch_cuda)
+    if(name MATCHES "cuda_(backend|feed|run)" AND TARGET expgraph_libtorch_cuda)
       add_dependencies(gpu_${program} expgraph_libtorch expgraph_libtorch_cuda)
     endif()
   endif()

@@ -116,6 +116,45 @@ void cross_entropy(const LossSizes& sizes, const CrossEntropy& args, Stream stre
 void count_correct(const LossSizes& sizes, const void* logits, const int32_t* label, int64_t k,
                    float* count, float* scratch, Stream stream);
 
+/// One of the operators on samples, in kernels of augment.cu.
+struct AugmentStage {
+  enum class Kind {
+    normalise,
+    pad_reflect,
+    pad_zero,
+    random_crop,
+    random_flip,
+    cutout,
+  };
+  Kind kind = Kind::normalise;
+  int height = 0, width = 0;                          ///< of the samples that it takes
+  int rows = 0, columns = 0;                          ///< border of pad, box of cutout
+  const int32_t* choice = nullptr;                    ///< [n, 2]: top, left; of random_flip [n, 1]
+  const float *mean = nullptr, *deviation = nullptr;  ///< [c], of normalise
+
+  constexpr bool draws() const {
+    return kind == Kind::random_crop || kind == Kind::random_flip || kind == Kind::cutout;
+  }
+};
+
+struct Augment {
+  static constexpr int kMostStages = 8;
+  const void* samples;    ///< [count, height, width, c]: bytes, or fp32
+  bool is_bytes = true;   ///< what the samples are
+  const int32_t* labels;  ///< [count]
+  const int32_t* index;   ///< [n]; out of range: the image is NaN, its label -1
+  int64_t count = 0, n = 0;
+  int height = 0, width = 0, c = 0;
+  AugmentStage stages[kMostStages];
+  int stage_count = 0;
+  int out_height = 0, out_width = 0;
+  float* images;   ///< [n, out_height, out_width, c]
+  int32_t* label;  ///< [n]
+};
+/// The batch of these samples, in one launch: what the stages give one after another, and labels.
+/// Where a choice leads out of the sample, a pixel is NaN, and nothing is read.
+void augment(const Augment& args, Stream stream);
+
 /// Parameters of one update, laid end to end; the new values may be the old ones. Scalars are on
 /// the device.
 struct Update {

@@ -99,7 +99,7 @@ std::optional<Kernel> make_loss(const MakerContext& context) {
 }  // namespace
 
 std::optional<Kernel> make_own_kernel(const MakerContext& context) {
-  for (const auto make : {make_norm_fusion, make_loss, make_update})
+  for (const auto make : {make_norm_fusion, make_augment, make_loss, make_update})
     if (std::optional<Kernel> kernel = make(context)) return kernel;
   return std::nullopt;
 }

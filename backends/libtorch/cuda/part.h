@@ -17,6 +17,9 @@ std::optional<Kernel> make_own_kernel(const MakerContext& context);
 /// That for fusions of normalisation, pooling and activation.
 std::optional<Kernel> make_norm_fusion(const MakerContext& context);
 
+/// That for the fusion that makes a batch.
+std::optional<Kernel> make_augment(const MakerContext& context);
+
 /// That for updates of parameters, with the averages made of them.
 std::optional<Kernel> make_update(const MakerContext& context);
 
