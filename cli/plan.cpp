@@ -54,11 +54,7 @@ CompiledPipeline compile_planned(const FlatSpec& spec, const std::string& backen
   CompilePipelineOptions options{.backend = backend, .cache = &cache};
   options.build.dataset = [&](const std::string& name, const std::string& split,
                               const Location& where, const Attributes& attributes) {
-    std::string text = name + "/" + split;
-    for (const auto& [attribute, value] : attributes) {
-      text += fmt::format(" {}={}", attribute, to_text(value));
-    }
-    names.push_back(std::move(text));
+    names.push_back(name + "/" + split + to_text(attributes));
     return dataset_info(name, split, where, attributes);
   };
   return compile_pipeline(spec, options);

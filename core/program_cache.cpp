@@ -12,15 +12,9 @@ namespace {
 // Each function takes its struct apart by structured bindings: a member that is added to one of
 // them does not compile here until somebody has said whether it decides what is compiled.
 
-std::string text_of(const Attributes& attributes) {
-  std::string out;
-  for (const auto& [name, value] : attributes) out += fmt::format(" {}={}", name, to_text(value));
-  return out;
-}
-
 std::string text_of(const OptimiserSpec& optimiser) {
   const auto& [path, op, attributes, loss, lr, inputs, takes_rest, parameters, where] = optimiser;
-  std::string out = fmt::format("{} {}{} {} {} {}", path, op->name, text_of(attributes), loss.index,
+  std::string out = fmt::format("{} {}{} {} {} {}", path, op->name, to_text(attributes), loss.index,
                                 lr.index, takes_rest);
   for (const ValueId input : inputs) out += fmt::format(" {}", input.index);
   return out + fmt::format(" {}\n", fmt::join(parameters, " "));
@@ -34,7 +28,7 @@ std::string text_of(const ParameterGroup& group) {
 
 std::string text_of(const AverageSpec& average) {
   const auto& [path, op, attributes, decay, when, last, where] = average;
-  return fmt::format("{} {}{} {} {} {}\n", path, op->name, text_of(attributes), decay.index,
+  return fmt::format("{} {}{} {} {} {}\n", path, op->name, to_text(attributes), decay.index,
                      when.index, last.index);
 }
 
@@ -44,7 +38,7 @@ std::string text_of(const TrainingSpec& training) {
   for (const OptimiserSpec& optimiser : optimisers) out += text_of(optimiser);
   for (const ParameterGroup& group : groups) out += text_of(group);
   for (const AverageSpec& average : averages) out += text_of(average);
-  if (loss_scale) out += loss_scale->path + text_of(loss_scale->attributes);
+  if (loss_scale) out += loss_scale->path + to_text(loss_scale->attributes);
   return out;
 }
 

@@ -7,23 +7,16 @@
 #include <cstdio>
 
 #include "core/precision_of.h"
+#include "tests/support/attribute.h"
 #include "tests/support/tiny_study.h"
 
 using namespace expgraph;
 
 namespace {
 
-AttributeSpec attribute(const std::string& name, const std::string& value) {
-  AttributeSpec result;
-  result.name = name;
-  result.value.kind = yaml::Kind::scalar;
-  result.value.scalar = value;
-  return result;
-}
-
 FlatSpec tiny(const std::string& precision) {
   FlatSpec spec = tiny_spec("batch: 8, test_batch: 8, drop_last: true");
-  spec.find("train")->attributes.push_back(attribute("precision", precision));
+  set_of_train(spec, "precision", precision);
   return spec;
 }
 
@@ -51,7 +44,7 @@ TEST_CASE("auto is fp32 or bf16, and both times are said") {
 
 TEST_CASE("where neither keeps to the budget, that is the error") {
   FlatSpec spec = tiny("auto");
-  spec.find("train")->attributes.push_back(attribute("memory", "1B"));
+  set_of_train(spec, "memory", "1B");
   std::string message;
   try {
     choose_precision(spec, load_backend("reference"), 1);

@@ -230,11 +230,7 @@ TEST_CASE("in 16 bits a net trains as on reference, and otherwise than in fp32")
       return training.outcome();
     };
     const Outcome fp32 = outcome("reference");
-    AttributeSpec attribute;
-    attribute.name = "precision";
-    attribute.value.kind = yaml::Kind::scalar;
-    attribute.value.scalar = precision;
-    spec.find("train")->attributes.push_back(attribute);
+    set_of_train(spec, "precision", precision);
     const Outcome got = outcome("libtorch");
     const std::string how = first_difference(outcome("reference"), got, tolerance, tolerance);
     CHECK_MESSAGE(how == "", precision, ": ", how);
@@ -248,11 +244,7 @@ TEST_CASE("training within a budget of memory gives the bits of training without
     FlatSpec spec = tiny_spec("batch: 16, test_batch: 4, drop_last: true",
                               {"average: {op: ema, decay: 0.75, every: 2}",
                                "slow: {op: lookahead, decay: lr, every: 3}"});
-    AttributeSpec attribute;
-    attribute.name = "memory";
-    attribute.value.kind = yaml::Kind::scalar;
-    attribute.value.scalar = memory;
-    spec.find("train")->attributes.push_back(attribute);
+    set_of_train(spec, "memory", memory);
     const CompiledPipeline compiled = compile_pipeline(spec, {.backend = "libtorch"});
     RandomTraining training(load_backend("libtorch"), 0.01f);
     training.run(compiled.train.step.graph, compiled.train.step.plan, 3, "step ");

@@ -11,6 +11,7 @@
 #include "core/program_cache.h"
 #include "core/support/size.h"
 #include "tests/graph_case.h"
+#include "tests/support/attribute.h"
 #include "tests/support/tiny_pipeline.h"
 #include "tests/support/training.h"
 
@@ -25,21 +26,14 @@ std::string refused(std::string_view text) {
   return message_of([&] { bytes_of(text); });
 }
 
-AttributeSpec given(const std::string& name, const std::string& value) {
-  AttributeSpec attribute;
-  attribute.name = name;
-  attribute.value.kind = yaml::Kind::scalar;
-  attribute.value.scalar = value;
-  return attribute;
-}
-
 /// A pipeline of the tree, narrow unless it says otherwise, with `memory` where that is not "".
 FlatSpec spec_of(const std::string& pipeline, const std::string& memory,
                  const std::string& width = "8", const std::string& batch = "8") {
-  Parameters parameters{given("width", width), given("batch", batch), given("test_batch", "4")};
+  Parameters parameters{attribute("width", width), attribute("batch", batch),
+                        attribute("test_batch", "4")};
   const std::string file = EXPGRAPH_SOURCE_DIR "/graphs/pipelines/" + pipeline + ".yaml";
   FlatSpec spec = expand_file(file, parameters, op_names());
-  if (!memory.empty()) spec.find("train")->attributes.push_back(given("memory", memory));
+  if (!memory.empty()) set_of_train(spec, "memory", memory);
   return spec;
 }
 
@@ -293,7 +287,7 @@ TEST_CASE("budgets share a cache of programs and keep their own") {
 
 TEST_CASE("the last, smaller batch keeps to the budget of the others") {
   FlatSpec spec = tiny_spec("batch: 16");
-  spec.find("train")->attributes.push_back(given("memory", "10MB"));
+  set_of_train(spec, "memory", "10MB");
   for (const int64_t batch : {16, 8}) {
     const CompiledPipeline compiled =
         compile_pipeline(spec, {.backend = "reference", .build = {.train_batch = batch}});

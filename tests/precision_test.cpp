@@ -9,6 +9,7 @@
 #include "core/ir/op_schema.h"
 #include "core/passes/passes.h"
 #include "tests/graph_case.h"
+#include "tests/support/attribute.h"
 #include "tests/support/tiny_pipeline.h"
 #include "tests/support/training.h"
 
@@ -24,11 +25,7 @@ void check_lowered(std::string_view before, std::string_view after) {
 
 CompiledPipeline compile_tiny(const std::string& name, const std::string& backend) {
   FlatSpec spec = tiny_spec("batch: 8, test_batch: 8, drop_last: true");
-  AttributeSpec attribute;
-  attribute.name = "precision";
-  attribute.value.kind = yaml::Kind::scalar;
-  attribute.value.scalar = name;
-  spec.find("train")->attributes.push_back(attribute);
+  set_of_train(spec, "precision", name);
   return compile_pipeline(spec, {.backend = backend});
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/ir/op_schema.h"
+#include "tests/support/narrow_pipeline.h"
 #include "tests/support/training.h"
 
 using namespace expgraph;
@@ -12,29 +13,11 @@ using namespace expgraph::test;
 namespace {
 
 constexpr int kSteps = 3;
-constexpr int64_t kBatch = 4;
 constexpr double kRounding = 1e-4;
 
-/// A product pipeline, narrow and with small batches.
-CompiledPipeline compile_narrow(const std::string& pipeline, CompilePipelineOptions options) {
-  Parameters parameters;
-  for (const auto& [name, value] : {std::pair{"width", "4"}, {"batch", "4"}, {"test_batch", "4"}}) {
-    AttributeSpec& parameter = parameters.emplace_back();
-    parameter.name = name;
-    parameter.value.kind = yaml::Kind::scalar;
-    parameter.value.scalar = value;
-  }
-  options.build.dataset = [](const std::string& name, const std::string& split, const Location&,
-                             const Attributes&) {
-    return DatasetInfo{.name = name,
-                       .split = split,
-                       .count = 8 * kBatch,
-                       .height = 32,
-                       .width = 32,
-                       .classes = 10};
-  };
-  const std::string file = EXPGRAPH_SOURCE_DIR "/graphs/pipelines/" + pipeline + ".yaml";
-  return compile_pipeline(expand_file(file, parameters, op_names()), options);
+/// A product pipeline.
+CompiledPipeline compile(const std::string& pipeline, const CompilePipelineOptions& options) {
+  return compile_narrow(EXPGRAPH_SOURCE_DIR "/graphs/pipelines/" + pipeline + ".yaml", options);
 }
 
 Outcome train(const CompiledPipeline& compiled, float lr = 0.1f) {
@@ -55,9 +38,8 @@ const std::vector<std::string> kPipelines{"davidnet", "dawnbench"};
 
 TEST_CASE("values that share memory and values that do not give the same bits") {
   for (const std::string& pipeline : kPipelines) {
-    const CompiledPipeline shared = compile_narrow(pipeline, {.backend = "onednn"});
-    const CompiledPipeline apart =
-        compile_narrow(pipeline, {.backend = "onednn", .share_memory = false});
+    const CompiledPipeline shared = compile(pipeline, {.backend = "onednn"});
+    const CompiledPipeline apart = compile(pipeline, {.backend = "onednn", .share_memory = false});
     CHECK(2 * shared.train.step.plan.arena_bytes < apart.train.step.plan.arena_bytes);
     CHECK(first_difference(train(apart), train(shared), 0) == "");
   }
@@ -65,8 +47,8 @@ TEST_CASE("values that share memory and values that do not give the same bits") 
 
 TEST_CASE("fused and unfused programs give the same bits") {
   for (const std::string& pipeline : kPipelines) {
-    const CompiledPipeline fused = compile_narrow(pipeline, {.backend = "onednn"});
-    const CompiledPipeline unfused = compile_narrow(pipeline, {.backend = "onednn", .fuse = false});
+    const CompiledPipeline fused = compile(pipeline, {.backend = "onednn"});
+    const CompiledPipeline unfused = compile(pipeline, {.backend = "onednn", .fuse = false});
     CHECK(has_op(fused.train.step.graph, "fusion"));
     CHECK(!has_op(unfused.train.step.graph, "fusion"));
     CHECK(first_difference(train(unfused), train(fused), 0) == "");
@@ -75,8 +57,8 @@ TEST_CASE("fused and unfused programs give the same bits") {
 
 TEST_CASE("a program that makes values again gives the bits of one that keeps them") {
   for (const std::string& pipeline : kPipelines) {
-    const CompiledPipeline again = compile_narrow(pipeline, {.backend = "onednn", .fuse = false});
-    const CompiledPipeline kept = compile_narrow(pipeline, {.backend = "reference"});
+    const CompiledPipeline again = compile(pipeline, {.backend = "onednn", .fuse = false});
+    const CompiledPipeline kept = compile(pipeline, {.backend = "reference"});
     CHECK(has_op(again.train.step.graph, "batch_norm_apply"));
     CHECK(!has_op(kept.train.step.graph, "batch_norm_apply"));
     CHECK(first_difference(train(kept), train(again), 0) == "");
@@ -84,15 +66,15 @@ TEST_CASE("a program that makes values again gives the bits of one that keeps th
 }
 
 TEST_CASE("simplified and plain programs agree") {
-  const CompiledPipeline simple = compile_narrow("davidnet", {.backend = "reference"});
+  const CompiledPipeline simple = compile("davidnet", {.backend = "reference"});
   const CompiledPipeline plain =
-      compile_narrow("davidnet", {.backend = "reference", .simplify = false});
+      compile("davidnet", {.backend = "reference", .simplify = false});
   CHECK(to_text(simple.train.step.graph) != to_text(plain.train.step.graph));
   CHECK(first_difference(train(plain), train(simple), kRounding) == "");
 }
 
 TEST_CASE("these comparisons are not vacuous: a learning rate off by one part in 1e4 shows") {
-  const CompiledPipeline compiled = compile_narrow("davidnet", {.backend = "reference"});
+  const CompiledPipeline compiled = compile("davidnet", {.backend = "reference"});
   const Outcome outcome = train(compiled);
   CHECK(first_difference(outcome, train(compiled), 0) == "");
   CHECK(first_difference(outcome, train(compiled, 0.10001f), 0) != "");

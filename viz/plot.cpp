@@ -7,7 +7,7 @@
 #include <array>
 #include <cmath>
 
-#include "viz/escape.h"
+#include "viz/markup.h"
 
 namespace expgraph {
 namespace {
@@ -59,7 +59,7 @@ std::vector<Plot::Point> thinned(const std::vector<Plot::Point>& points) {
   return out;
 }
 
-class Writer {
+class Writer : PlotMarkup {
  public:
   explicit Writer(const Plot& plot) : plot_(plot) {
     for (const Plot::Line& line : plot.lines) {
@@ -91,21 +91,10 @@ class Writer {
   }
 
  private:
-  template <typename... Args>
-  void put(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
-  }
-
   double left(double x) const {
     return kLeft + (x - x_.low) / x_.span() * (kWidth - kLeft - kRight);
   }
   double top(double y) const { return kTop + (y_.high - y) / y_.span() * kPlotHeight; }
-
-  void text(std::string_view role, double x, double y, std::string_view anchor,
-            std::string_view words, std::string_view more = "") {
-    put("<text class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" {}fill=\"{}\" text-anchor=\"{}\">{}</text>\n",
-        role, x, y, more, role == "name" ? "#1f2933" : "#59636e", anchor, escape_markup(words));
-  }
 
   void write_axes() {
     const double bottom = kTop + kPlotHeight, right = kWidth - kRight;
@@ -181,7 +170,6 @@ class Writer {
 
   const Plot& plot_;
   Range x_, y_;
-  std::string out_;
 };
 
 }  // namespace

@@ -14,7 +14,7 @@
 #include "core/support/brief.h"
 #include "core/support/hash.h"
 #include "viz/curves.h"
-#include "viz/escape.h"
+#include "viz/markup.h"
 #include "viz/report_assets.h"
 #include "viz/stored_drawing.h"
 
@@ -66,7 +66,7 @@ std::string plural(size_t count, std::string_view what) {
   return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
-class Page {
+class Page : Markup {
  public:
   Page(Fs& files, fs::path folder, const StudyResult& result, const ReportOptions& options)
       : files_(files),
@@ -86,11 +86,6 @@ class Page {
   }
 
  private:
-  template <typename... Args>
-  void put(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
-  }
-
   static std::string safe(std::string_view text) { return escape_markup(text); }
 
   static std::string title_of(const VariantResult& variant) {
@@ -422,7 +417,6 @@ class Page {
   const Table table_;
   std::map<std::string, size_t> nets_, edits_;  ///< hash of a drawing -> the variant that shows it
   size_t drawn_ = 0;                            ///< bytes of drawings so far
-  std::string out_;
 };
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <array>
 #include <cmath>
 
-#include "viz/escape.h"
+#include "viz/markup.h"
 
 namespace expgraph {
 namespace {
@@ -50,7 +50,7 @@ bool has_place(const TimedNode& node) {
   return node.cost.flops > 0 && node.cost.bytes > 0 && node.seconds > 0;
 }
 
-class Writer {
+class Writer : PlotMarkup {
  public:
   Writer(const BenchResult& result, const std::string& title) : result_(result), title_(title) {
     const Peaks& peaks = result.peaks;
@@ -89,19 +89,8 @@ class Writer {
   }
 
  private:
-  template <typename... Args>
-  void put(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
-  }
-
   double left(double x) const { return kLeft + x_.part(x) * (kWidth - kLeft - kRight); }
   double top(double y) const { return kTop + (1 - y_.part(y)) * kPlotHeight; }
-
-  void text(std::string_view role, double x, double y, std::string_view anchor,
-            std::string_view words, std::string_view more = "") {
-    put("<text class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" {}fill=\"{}\" text-anchor=\"{}\">{}</text>\n",
-        role, x, y, more, role == "name" ? "#1f2933" : "#59636e", anchor, escape_markup(words));
-  }
 
   void write_grid() {
     const double bottom = kTop + kPlotHeight, right = kWidth - kRight;
@@ -222,7 +211,6 @@ class Writer {
   const std::string& title_;
   Decades x_, y_;
   double total_ = 0;
-  std::string out_;
 };
 
 }  // namespace

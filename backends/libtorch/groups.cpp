@@ -27,9 +27,7 @@ bool is_elementwise_update(const Node& node) {
 
 /// Operator and attributes; of a fusion those of its body, and what reads what.
 std::string what_it_does(const Node& node) {
-  std::string text(node.op->name);
-  for (const auto& [name, value] : node.attributes)
-    text += fmt::format(" {}={}", name, to_text(value));
+  std::string text = std::string(node.op->name) + to_text(node.attributes);
   if (!node.body) return text;
   for (const Node& member : node.body->nodes()) {
     text += "; " + what_it_does(member);

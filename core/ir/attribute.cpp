@@ -87,6 +87,12 @@ std::string to_text(const AttributeValue& value) {
   return std::visit(Printer{}, value);
 }
 
+std::string to_text(const Attributes& attributes) {
+  std::string out;
+  for (const auto& [name, value] : attributes) out += fmt::format(" {}={}", name, to_text(value));
+  return out;
+}
+
 const AttributeValue* Attributes::find(std::string_view name) const {
   const auto found = values_.find(name);
   return found == values_.end() ? nullptr : &found->second;

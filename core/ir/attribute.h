@@ -46,4 +46,7 @@ class Attributes {
   std::map<std::string, AttributeValue, std::less<>> values_;
 };
 
+/// " a=1 b=[2, 3]": each with a space before it.
+std::string to_text(const Attributes& attributes);
+
 }  // namespace expgraph

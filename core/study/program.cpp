@@ -12,12 +12,6 @@ namespace {
 // Each function takes its struct apart by structured bindings: a member that is added to one of
 // them does not compile here until somebody has said whether it decides what a run does.
 
-std::string text_of(const Attributes& attributes) {
-  std::string out;
-  for (const auto& [name, value] : attributes) out += fmt::format(" {}={}", name, to_text(value));
-  return out;
-}
-
 std::string text_of(const DatasetInfo& data) {
   const auto& [name, split, count, height, width, channels, classes] = data;
   return fmt::format("data {} {} {} {}x{}x{} {}\n", name, split, count, height, width, channels,
@@ -29,12 +23,12 @@ std::string text_of(const ScheduleSpec& schedule, const Graph& step) {
   const auto& [leaf_name, op, attributes, where] = schedule;
   const Leaf* leaf = step.find_leaf(leaf_name);
   if (leaf == nullptr || step.consumers()[size_t(leaf->value.index)].empty()) return "";
-  return fmt::format("schedule {} {}{}\n", leaf_name, op->name, text_of(attributes));
+  return fmt::format("schedule {} {}{}\n", leaf_name, op->name, to_text(attributes));
 }
 
 std::string text_of(const StartSpec& start) {
   const auto& [path, state, op, attributes, samples] = start;
-  return fmt::format("start {} {}{}\n{}", state, op->name, text_of(attributes), to_text(samples));
+  return fmt::format("start {} {}{}\n{}", state, op->name, to_text(attributes), to_text(samples));
 }
 
 std::string text_of(const SidePrograms& side) {

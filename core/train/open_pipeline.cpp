@@ -8,8 +8,7 @@ namespace expgraph {
 std::shared_ptr<const Dataset> OpenDatasets::open(const std::string& name, const std::string& split,
                                                   const Location& where,
                                                   const Attributes& attributes) {
-  std::string key = name + "/" + split;
-  for (const auto& [attribute, value] : attributes) key += " " + attribute + "=" + to_text(value);
+  const std::string key = name + "/" + split + to_text(attributes);
   const std::lock_guard lock(mutex_);
   auto& slot = open_[key];
   if (slot == nullptr) {

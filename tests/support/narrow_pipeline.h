@@ -7,37 +7,31 @@
 
 #include "core/compile.h"
 #include "core/pipeline.h"
+#include "tests/support/attribute.h"
 
 namespace expgraph::test {
 
-/// For a target; in a precision other than the pipeline's where that is given.
-inline CompiledPipeline compile_narrow(const std::filesystem::path& file, const std::string& target,
+/// In a precision other than the pipeline's where that is given.
+inline CompiledPipeline compile_narrow(const std::filesystem::path& file,
+                                       CompilePipelineOptions options,
                                        const std::string& precision = "") {
-  const auto given = [](const char* name, const std::string& value) {
-    AttributeSpec attribute;
-    attribute.name = name;
-    attribute.value.kind = yaml::Kind::scalar;
-    attribute.value.scalar = value;
-    return attribute;
-  };
   Parameters parameters;
   const yaml::Value document = yaml::parse_file(file.string());
   const yaml::Value* own = document.find("params");
   for (const char* name : {"width", "batch", "test_batch"})
-    if (own != nullptr && own->find(name) != nullptr) parameters.push_back(given(name, "4"));
+    if (own != nullptr && own->find(name) != nullptr) parameters.push_back(attribute(name, "4"));
   FlatSpec spec = expand_file(file.string(), parameters, op_names());
-  if (!precision.empty()) {
-    std::erase_if(spec.find("train")->attributes,
-                  [](const AttributeSpec& attribute) { return attribute.name == "precision"; });
-    spec.find("train")->attributes.push_back(given("precision", precision));
-  }
-  CompilePipelineOptions options{.backend = target};
+  if (!precision.empty()) set_of_train(spec, "precision", precision);
   options.build.dataset = [](const std::string& name, const std::string& split, const Location&,
                              const Attributes&) {
     return DatasetInfo{
         .name = name, .split = split, .count = 1 << 16, .height = 32, .width = 32, .classes = 10};
   };
   return compile_pipeline(spec, options);
+}
+inline CompiledPipeline compile_narrow(const std::filesystem::path& file, const std::string& target,
+                                       const std::string& precision = "") {
+  return compile_narrow(file, CompilePipelineOptions{.backend = target}, precision);
 }
 
 }  // namespace expgraph::test
