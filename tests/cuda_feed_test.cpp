@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "core/passes/passes.h"
+#include "tests/support/attribute.h"
 #include "tests/support/batch_bytes.h"
 #include "tests/support/cuda_module.h"
 #include "tests/support/feed_case.h"
@@ -37,10 +38,7 @@ FlatSpec narrow_shapes(const fs::path& file) {
                                     {"width", "4"},
                                     {"batch", "16"},
                                     {"test_batch", "8"}}) {
-    AttributeSpec& parameter = parameters.emplace_back();
-    parameter.name = name;
-    parameter.value.kind = yaml::Kind::scalar;
-    parameter.value.scalar = value;
+    parameters.push_back(attribute(name, value));
   }
   return expand_file(file.string(), parameters, op_names());
 }
