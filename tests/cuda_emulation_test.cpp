@@ -95,9 +95,8 @@ TEST_CASE("a missing barrier shows in some order of threads, and none does where
 
 TEST_CASE("barriers that not all threads reach, or reach at different places, are found") {
   CHECK(fault_of(barrier_for_some, dim3(64), 0, 64).empty());
-  CHECK(
-      fault_of(barrier_for_some, dim3(64), 0, 63).find("thread (63,0) of block (0,0,0) has ended") !=
-      std::string::npos);
+  CHECK(fault_of(barrier_for_some, dim3(64), 0, 63)
+            .find("thread (63,0) of block (0,0,0) has ended") != std::string::npos);
   CHECK(fault_of(two_barriers, dim3(2), 0).find("waits at line") != std::string::npos);
   DeviceArray<float> to(32);
   CHECK_FALSE(fault_of(shuffle_for_some, dim3(32), 0, to.data()).empty());

@@ -140,8 +140,8 @@ TEST_CASE("convolutions in bf16 of odd windows and strides do what reference doe
 
 TEST_CASE("a fusion in bf16 that has no kernel of its own does what its body does") {
   const Target pairs{.name = "onednn", .fusions = {{"scale_relu", {"scale", "relu"}}}, .types = {}};
-  const OpCase c = make_case({{"scale", attributes({{"factor", 2.0}})}, {"relu", {}}},
-                             {f32({3, 5, 4, 7})}, "");
+  const OpCase c =
+      make_case({{"scale", attributes({{"factor", 2.0}})}, {"relu", {}}}, {f32({3, 5, 4, 7})}, "");
   const Graph graph = precision(forward_graph(c), DType::bf16), fused = fuse(graph, pairs);
   REQUIRE(std::ranges::any_of(fused.nodes(), [](const Node& n) { return n.body != nullptr; }));
   const Tensors inputs = make_inputs(c, graph);

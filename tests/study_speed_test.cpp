@@ -44,8 +44,7 @@ TEST_CASE("a thousand variants are read, compiled and compared in less than a se
   std::vector<VariantIdentity> identities;
   ProgramCache cache;
   for (const Variant& variant : grid.variants) {
-    identities.push_back(
-        {.program = identify(compile_pipeline(variant.spec, {.cache = &cache}))});
+    identities.push_back({.program = identify(compile_pipeline(variant.spec, {.cache = &cache}))});
   }
   const std::vector<Sharing> sharing = find_sharing(identities);
   const double seconds = processor_seconds() - start;

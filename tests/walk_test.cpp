@@ -67,8 +67,7 @@ TEST_CASE("a program that makes values again gives the bits of one that keeps th
 
 TEST_CASE("simplified and plain programs agree") {
   const CompiledPipeline simple = compile("davidnet", {.backend = "reference"});
-  const CompiledPipeline plain =
-      compile("davidnet", {.backend = "reference", .simplify = false});
+  const CompiledPipeline plain = compile("davidnet", {.backend = "reference", .simplify = false});
   CHECK(to_text(simple.train.step.graph) != to_text(plain.train.step.graph));
   CHECK(first_difference(train(plain), train(simple), kRounding) == "");
 }

@@ -73,20 +73,20 @@ at::Tensor orthogonalised(at::Tensor x, int64_t iterations) {
 
 Kernel make_muon(const MakerContext& context) {
   const Attributes& attributes = context.node.attributes;
-  return [states = InPlace(context, {0, 3}), momentum = attributes.real("momentum"),
-          nesterov = attributes.flag("nesterov"), normalise = attributes.flag("normalise"),
-          iterations =
-              attributes.integer("iterations")](std::span<const at::Tensor> in) -> Tensors {
-    Tensors made = states.writable(in);
-    made[1].mul_(momentum).add_(in[1]);
-    const int64_t rows = in[0].size(0);
-    at::Tensor x = nesterov ? made[1] * momentum + in[1] : made[1].clone();
-    x = x.reshape({rows, -1});
-    x = orthogonalised(x / (x.norm() + 1e-7), iterations).reshape(in[0].sizes());
-    if (normalise) made[0].mul_(std::sqrt(static_cast<double>(rows)) / in[0].norm());
-    made[0].sub_(x * in[2]);
-    return made;
-  };
+  return
+      [states = InPlace(context, {0, 3}), momentum = attributes.real("momentum"),
+       nesterov = attributes.flag("nesterov"), normalise = attributes.flag("normalise"),
+       iterations = attributes.integer("iterations")](std::span<const at::Tensor> in) -> Tensors {
+        Tensors made = states.writable(in);
+        made[1].mul_(momentum).add_(in[1]);
+        const int64_t rows = in[0].size(0);
+        at::Tensor x = nesterov ? made[1] * momentum + in[1] : made[1].clone();
+        x = x.reshape({rows, -1});
+        x = orthogonalised(x / (x.norm() + 1e-7), iterations).reshape(in[0].sizes());
+        if (normalise) made[0].mul_(std::sqrt(static_cast<double>(rows)) / in[0].norm());
+        made[0].sub_(x * in[2]);
+        return made;
+      };
 }
 
 constexpr Maker kMakers[] = {

@@ -33,8 +33,7 @@ at::Tensor shape_of(const TensorType& type, const at::Tensor& like) {
 }
 
 Kernel make_backward_data(const MakerContext& context) {
-  return [g = Geometry(context),
-          x = context.output()](std::span<const at::Tensor> in) -> Tensors {
+  return [g = Geometry(context), x = context.output()](std::span<const at::Tensor> in) -> Tensors {
     return {std::get<0>(at::convolution_backward(in[0], shape_of(x, in[0]), in[1], std::nullopt,
                                                  g.stride, g.padding, kOnes, false, kZeros, 1,
                                                  {true, false, false}))};
@@ -42,8 +41,7 @@ Kernel make_backward_data(const MakerContext& context) {
 }
 
 Kernel make_backward_weights(const MakerContext& context) {
-  return [g = Geometry(context),
-          w = context.output()](std::span<const at::Tensor> in) -> Tensors {
+  return [g = Geometry(context), w = context.output()](std::span<const at::Tensor> in) -> Tensors {
     return {std::get<1>(at::convolution_backward(in[0], in[1], shape_of(w, in[0]), std::nullopt,
                                                  g.stride, g.padding, kOnes, false, kZeros, 1,
                                                  {false, true, false}))};

@@ -28,8 +28,8 @@ Kernel make_pad(const MakerContext& context) {
   const Pair size = pair(context.node.attributes, "size");
   if (context.node.attributes.text("mode") != "reflect")
     return [size](std::span<const at::Tensor> in) -> Tensors {
-      return {at::constant_pad_nd(
-          in[0], {0, 0, size.width, size.width, size.height, size.height}, 0)};
+      return {
+          at::constant_pad_nd(in[0], {0, 0, size.width, size.width, size.height, size.height}, 0)};
     };
   const Shape& x = context.input(0).shape;
   const at::Tensor rows = mirrored(x[1], size.height, context.device);
@@ -55,8 +55,7 @@ at::Tensor picked(const at::Tensor& x, const at::Tensor& rows, const at::Tensor&
 }
 
 Kernel make_random_crop(const MakerContext& context) {
-  return [size = pair(context.node.attributes, "size")](
-             std::span<const at::Tensor> in) -> Tensors {
+  return [size = pair(context.node.attributes, "size")](std::span<const at::Tensor> in) -> Tensors {
     return {picked(in[0], choice(in[1], 0) + places(size.height, in[0]),
                    choice(in[1], 1) + places(size.width, in[0]))};
   };
@@ -76,8 +75,7 @@ at::Tensor covered(const at::Tensor& first, int64_t length, int64_t size) {
 }
 
 Kernel make_cutout(const MakerContext& context) {
-  return [size = pair(context.node.attributes, "size")](
-             std::span<const at::Tensor> in) -> Tensors {
+  return [size = pair(context.node.attributes, "size")](std::span<const at::Tensor> in) -> Tensors {
     const at::Tensor rows = covered(choice(in[1], 0), size.height, in[0].size(1));
     const at::Tensor columns = covered(choice(in[1], 1), size.width, in[0].size(2));
     const at::Tensor box = rows.unsqueeze(2).logical_and(columns.unsqueeze(1));

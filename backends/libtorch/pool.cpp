@@ -31,8 +31,9 @@ struct Pool {
   /// The part of a padded map's gradient that is the map's.
   at::Tensor cropped(const at::Tensor& dx) const {
     if (!padded_before) return dx;
-    return dx.narrow(2, window.ph, height).narrow(3, window.pw, width).contiguous(
-        at::MemoryFormat::ChannelsLast);
+    return dx.narrow(2, window.ph, height)
+        .narrow(3, window.pw, width)
+        .contiguous(at::MemoryFormat::ChannelsLast);
   }
   /// Shape, and never more than that, of what is pooled.
   at::Tensor map_like(const at::Tensor& dy) const {
@@ -72,8 +73,8 @@ at::Tensor index_in_window(const Pool& pool, const at::Tensor& index) {
 at::Tensor index_in_map(const Pool& pool, const at::Tensor& index) {
   const Windows at(pool, index);
   const at::Tensor wide = index.to(at::kLong);
-  return (wide.div(pool.window.kw, "floor") + at.top) * at.pitch +
-         wide.remainder(pool.window.kw) + at.left;
+  return (wide.div(pool.window.kw, "floor") + at.top) * at.pitch + wide.remainder(pool.window.kw) +
+         at.left;
 }
 
 Kernel make_max_pool(const MakerContext& context) {
@@ -82,9 +83,9 @@ Kernel make_max_pool(const MakerContext& context) {
   const bool converts = context.result_outputs[1] || device().cuda != nullptr;
   const bool indexed = context.read(1);
   return [=](std::span<const at::Tensor> in) -> Tensors {
-    auto [y, index] = at::max_pool2d_with_indices(
-        pool.padded(in[0], -std::numeric_limits<double>::infinity()), pool.size, pool.stride,
-        pool.padding);
+    auto [y, index] =
+        at::max_pool2d_with_indices(pool.padded(in[0], -std::numeric_limits<double>::infinity()),
+                                    pool.size, pool.stride, pool.padding);
     if (!indexed) index.reset();
     if (indexed && converts) index = index_in_window(pool, index);
     return {std::move(y), std::move(index)};
@@ -94,8 +95,7 @@ Kernel make_max_pool(const MakerContext& context) {
 Kernel make_max_pool_backward(const MakerContext& context) {
   const Pool pool(context.node.attributes, context.output());
   return [pool](std::span<const at::Tensor> in) -> Tensors {
-    const at::Tensor index =
-        in[1].scalar_type() == at::kLong ? in[1] : index_in_map(pool, in[1]);
+    const at::Tensor index = in[1].scalar_type() == at::kLong ? in[1] : index_in_map(pool, in[1]);
     return {pool.cropped(at::max_pool2d_with_indices_backward(
         in[0], pool.map_like(in[0]), pool.size, pool.stride, pool.padding, {1, 1}, false, index))};
   };
@@ -112,9 +112,9 @@ Kernel make_average_pool(const MakerContext& context) {
 Kernel make_average_pool_backward(const MakerContext& context) {
   const Pool pool(context.node.attributes, context.output());
   return [pool](std::span<const at::Tensor> in) -> Tensors {
-    return {pool.cropped(at::avg_pool2d_backward(in[0], pool.map_like(in[0]), pool.size,
-                                                 pool.stride, pool.padding, false, true,
-                                                 pool.window.places()))};
+    return {
+        pool.cropped(at::avg_pool2d_backward(in[0], pool.map_like(in[0]), pool.size, pool.stride,
+                                             pool.padding, false, true, pool.window.places()))};
   };
 }
 

@@ -12,10 +12,10 @@ Kernel make_reshape(const MakerContext& context) {
 }
 
 Kernel make_concat(const MakerContext& context) {
-  return [axis = context.node.attributes.integer("axis")](
-             std::span<const at::Tensor> in) -> Tensors {
-    return {at::cat(at::TensorList(in.data(), in.size()), axis)};
-  };
+  return
+      [axis = context.node.attributes.integer("axis")](std::span<const at::Tensor> in) -> Tensors {
+        return {at::cat(at::TensorList(in.data(), in.size()), axis)};
+      };
 }
 
 Kernel make_slice(const MakerContext& context) {
