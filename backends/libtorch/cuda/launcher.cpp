@@ -51,6 +51,7 @@ class GraphLauncher final : public Launcher {
 
   void replay(const std::function<void()>& work, bool moved) override {
     if (moved) {
+      wait();  // the graph may still run
       graph_.reset();
       runs_ = 0;
     }
