@@ -46,10 +46,12 @@ TorchExecutable::TorchExecutable(const Graph& graph, const MemoryPlan& plan,
   if (device.cuda != nullptr && !observed) launcher_ = device.cuda->make_launcher();
 }
 
+/// Waits, as the run under way uses what is about to go. Who asked for that run has been told of
+/// its fault, or has gone.
 TorchExecutable::~TorchExecutable() {
   try {
-    wait();                          // the run under way uses what is about to go
-  } catch (const std::exception&) {  // NOLINT: who asked for the run has been told, or has gone
+    wait();
+  } catch (const std::exception&) {  // NOLINT: a destructor does not throw
   }
 }
 
